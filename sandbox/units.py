@@ -1,0 +1,64 @@
+"""Text to SI numbers and back: the only place that knows about ``MB``, ``ms`` and their like."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import UsageError
+
+_BYTE_FACTORS = {
+    "": 1,
+    "B": 1,
+    "K": 1024,
+    "KB": 1000,
+    "KIB": 1024,
+    "M": 1024**2,
+    "MB": 1000**2,
+    "MIB": 1024**2,
+    "G": 1024**3,
+    "GB": 1000**3,
+    "GIB": 1024**3,
+}
+_SECOND_FACTORS = {"NS": 1e-9, "US": 1e-6, "µS": 1e-6, "MS": 1e-3, "S": 1.0, "MIN": 60.0}
+_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", re.ASCII | re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes in ``text``: ``512M`` and ``512MiB`` are binary, ``512MB`` decimal. Raises `UsageError`."""
+    return round(_parse(text, _BYTE_FACTORS, "a size", "512M, 1.5GiB or 800MB"))
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in ``text``, which must carry a unit (``50ms``). Raises `UsageError`."""
+    return _parse(text, _SECOND_FACTORS, "a time", "50ms, 1.5s or 2min")
+
+
+def format_size(size_bytes: float) -> str:
+    """A size for people, in decimal units as Linux tools and board makers print memory: ``41.9 MB``."""
+    return _format(size_bytes, [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)], "B")
+
+
+def format_duration(seconds: float) -> str:
+    """A time for people: ``412 ms``."""
+    return _format(seconds, [("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)], "ns", small_factor=1e-9)
+
+
+def _parse(text: str, factors: dict[str, float] | dict[str, int], what: str, examples: str) -> float:
+    match = _NUMBER_AND_UNIT.fullmatch(text)
+    factor = factors.get(match[2].upper()) if match else None
+    if match is None or factor is None or float(match[1]) == 0:
+        raise UsageError(f"{text!r} is not {what}", hint=f"write it like {examples}")
+    return float(match[1]) * factor
+
+
+def _format(value: float, scale: list[tuple[str, float]], small_unit: str, *, small_factor: float = 1.0) -> str:
+    for unit, factor in scale:
+        if abs(value) >= factor * 0.9995:
+            return f"{_three_digits(value / factor)} {unit}"
+    return f"{value / small_factor:.0f} {small_unit}"
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
