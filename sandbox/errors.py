@@ -33,13 +33,13 @@ class DataFileError(SandboxError):
     exit_code = 3
 
 
-class HostNotReady(SandboxError):
+class HostError(SandboxError):
     """This host lacks something the run needs: a network, a namespace, a Docker daemon, disk space."""
 
     exit_code = 4
 
 
-class RunFailed(SandboxError):
+class RunError(SandboxError):
     """The run failed for a reason that says nothing about the model or the device."""
 
     exit_code = 5
