@@ -1,0 +1,409 @@
+"""What a device is: reads ``device_specs/<id>.toml``, checks it, and renders the /proc files the guest will see.
+
+The format is described in ``device_specs/README.md``. A fact that no source gives is absent, never guessed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import DataFileError, UsageError
+from .metrics import Metric, Unavailable
+from .units import format_size
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+ImageId = Literal["bookworm-arm64", "bookworm-armhf", "bullseye-arm64", "trixie-arm64"]
+
+# The bounds only catch a wrong unit: every Linux board lies far inside them.
+_Memory = Annotated[int, Field(strict=True, ge=64 * 2**20, le=2**42)]
+_Reserve = Annotated[int, Field(strict=True, ge=2**20, le=2**42)]
+_Cache = Annotated[int, Field(strict=True, ge=2**12, le=2**32)]
+_Hertz = Annotated[int, Field(strict=True, ge=10**8, le=10**10)]
+_BytesPerSecond = Annotated[int, Field(strict=True, ge=10**7, le=10**13)]
+_Watts = Annotated[float, Field(strict=True, gt=0, le=1000, allow_inf_nan=False)]
+_Count = Annotated[int, Field(strict=True, ge=1, le=1024)]
+_Nibble = Annotated[int, Field(strict=True, ge=0, le=0xF)]
+_Text = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
+_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cpu(_Table):
+    """The cores that run the model: their identity in MIDR fields, clocks in hertz, caches in bytes."""
+
+    core: _Word
+    implementer: Annotated[int, Field(strict=True, ge=0, le=0xFF)]
+    part: Annotated[int, Field(strict=True, ge=0, le=0xFFF)]
+    variant: _Nibble | None = None
+    revision: _Nibble | None = None
+    cores: _Count
+    clock_hz: _Hertz
+    sustained_clock_hz: _Hertz | None = None
+    """Under permanent load of all cores with passive cooling."""
+    l1d_bytes: _Cache | None = None
+    l1i_bytes: _Cache | None = None
+    l2_bytes: _Cache | None = None
+    """The L2 cache that one core can use, shared or not; the same for L1 and L3."""
+    l3_bytes: _Cache | None = None
+    bogomips: Annotated[str, Field(pattern=r"^\d+\.\d\d$")] | None = None
+    features_64: tuple[_Word, ...] | None = None
+    """The ``Features`` line of a 64-bit kernel."""
+    features_32: tuple[_Word, ...] | None = None
+    """The ``Features`` line of a 32-bit kernel."""
+
+
+class Board(_Table):
+    """The tail that Raspberry Pi kernels add to /proc/cpuinfo; the serial number is one board's own, so left out."""
+
+    hardware: _Text | None = None
+    revision: _Word | None = None
+    model: _Text | None = None
+
+
+class Memory(_Table):
+    """How fast the DRAM is."""
+
+    bandwidth_bytes_per_second: _BytesPerSecond
+    """Bytes that memcpy copies a second, each counted once although it is read and written (tinymembench's way)."""
+
+
+class Power(_Table):
+    """What the whole board draws."""
+
+    idle_watts: _Watts | None = None
+    load_watts: _Watts | None = None
+
+
+class OsChoice(_Table):
+    """One operating system the device can run, and what the emulator has to imitate for it."""
+
+    image: ImageId
+    emulated_cpu: _Word
+    """QEMU's ``-cpu``: never the emulator's default, which knows instructions the board has not."""
+    page_size_bytes: Literal[4096, 16384, 65536]
+    kernel_bits: Literal[32, 64] | None = None
+    """Width of the kernel where it is not the image's: a Pi 4 runs a 32-bit userland on a 64-bit kernel."""
+    mem_total_bytes: _Memory | None = None
+    """MemTotal: what firmware, GPU and kernel leave of the RAM."""
+    os_used_bytes: _Reserve | None = None
+    """What an idle system without a desktop uses of it (total less available)."""
+
+    @property
+    def has_64_bit_kernel(self) -> bool:
+        """Whether /proc/cpuinfo has the 64-bit layout."""
+        return (self.kernel_bits or (64 if self.image.endswith("arm64") else 32)) == 64
+
+
+class DeviceSpec(_Table):
+    """A device as its TOML file describes it; ``id`` is the file's stem and ``origin`` its path."""
+
+    id: str
+    origin: Path
+    name: _Text
+    soc: _Text
+    ram_bytes: _Memory
+    cpu: Cpu
+    board: Board | None = None
+    memory: Memory | None = None
+    power: Power | None = None
+    os: Annotated[tuple[OsChoice, ...], Field(min_length=1)]
+    sources: dict[str, _Text] = Field(default_factory=dict)
+    """Dotted key of a fact → where it was read."""
+
+
+def available_devices(directory: Path) -> tuple[str, ...]:
+    """The ids of the specs in ``directory``, sorted."""
+    return tuple(sorted(path.stem for path in directory.glob("*.toml")))
+
+
+def load_device(id_or_path: str, directory: Path) -> DeviceSpec:
+    """The spec of that id in ``directory``, or of a ``.toml`` file. Raises `UsageError` and `DataFileError`."""
+    path = Path(id_or_path)
+    if path.suffix != ".toml" and len(path.parts) < 2:
+        known = available_devices(directory)
+        if id_or_path not in known:
+            near = difflib.get_close_matches(id_or_path, known)
+            hint = (
+                f"did you mean {' or '.join(near)}?" if near else f"{directory} holds {', '.join(known) or 'no spec'}."
+            )
+            raise UsageError(f"unknown device {id_or_path!r}", hint=f"{hint} A path to a .toml file works too.")
+        path = directory / f"{id_or_path}.toml"
+    table = _read_with_base(path, directory, ())
+    problems = [f"{key}: unknown key; the file's name is the id" for key in ("id", "origin") if key in table]
+    try:
+        device = DeviceSpec.model_validate({**table, "id": path.stem, "origin": path})
+    except ValidationError as error:
+        # A list with a faulty item also counts as too short; one line for it is enough.
+        details = [d for d in error.errors(include_url=False) if d["type"] != "too_short" or not d["input"]]
+        problems += [_describe(detail) for detail in details]
+    else:
+        problems += _contradictions(device)
+        if not problems:
+            return device
+    raise DataFileError(
+        "\n".join(f"{path}: {' '.join(line.split())}" for line in dict.fromkeys(problems)),
+        hint="correct the file; device_specs/README.md has every key and a complete example",
+    )
+
+
+def select_os(device: DeviceSpec, image_id: str | None) -> OsChoice:
+    """The device's first choice, or the one whose image is ``image_id``. Raises `UsageError`."""
+    for choice in device.os:
+        if image_id in {None, choice.image}:
+            return choice
+    images = ", ".join(choice.image for choice in device.os)
+    raise UsageError(f"{device.id} does not run the OS image {image_id!r}", hint=f"choose one of {images}")
+
+
+def render_cpuinfo(device: DeviceSpec, os: OsChoice, processors: int | None = None) -> str:
+    """/proc/cpuinfo of the device with that OS, for all its cores or for ``processors`` of them.
+
+    Layouts from Linux: arch/arm64/kernel/cpuinfo.c and arch/arm/kernel/setup.c. A 32-bit process on a 64-bit kernel
+    reads the 64-bit file, because its personality stays PER_LINUX unless setarch changes it. Raises `UsageError` for
+    a number of processors the device does not have, `DataFileError` when the spec lacks part of the identity.
+    """
+    cpu, count = device.cpu, device.cpu.cores if processors is None else processors
+    if not 1 <= count <= cpu.cores:
+        raise UsageError(f"{device.id} has {cpu.cores} cores, not {count}", hint=f"ask for 1 to {cpu.cores}")
+    features_key = "features_64" if os.has_64_bit_kernel else "features_32"
+    features: tuple[str, ...] | None = getattr(cpu, features_key)
+    missing = [key for key in ("variant", "revision", features_key) if getattr(cpu, key) is None]
+    if missing or features is None:
+        names = ", ".join(f"cpu.{key}" for key in missing)
+        raise DataFileError(
+            f"{device.origin}: {names}: missing, and /proc/cpuinfo of {os.image} shows it to the runtime",
+            hint="copy it from /proc/cpuinfo of the board",
+        )
+    lines: list[str] = []
+    for index in range(count):
+        lines.append(f"processor\t: {index}")
+        if not os.has_64_bit_kernel:
+            lines.append(f"model name\t: ARMv7 Processor rev {cpu.revision} (v7l)")
+        if cpu.bogomips:
+            lines.append(f"BogoMIPS\t: {cpu.bogomips}")
+        # A 32-bit kernel ends the list with a blank.
+        lines.append(f"Features\t: {' '.join(features)}" + ("" if os.has_64_bit_kernel else " "))
+        lines.append(f"CPU implementer\t: 0x{cpu.implementer:02x}")
+        lines.append(f"CPU architecture: {8 if os.has_64_bit_kernel else 7}")
+        lines.append(f"CPU variant\t: 0x{cpu.variant:x}")
+        lines.append(f"CPU part\t: 0x{cpu.part:03x}")
+        lines.extend((f"CPU revision\t: {cpu.revision}", ""))
+    if device.board:
+        tail = {"Hardware\t": device.board.hardware, "Revision\t": device.board.revision}
+        tail["Model\t\t"] = device.board.model
+        lines.extend(f"{label}: {value}" for label, value in tail.items() if value)
+    return "\n".join(lines) + "\n"
+
+
+def render_meminfo(mem_total_bytes: int, available_bytes: int) -> str:
+    """/proc/meminfo of an idle system without swap; ``available_bytes`` is held between 0 and the total.
+
+    MemFree + Buffers + Cached make MemAvailable, as programs that predate that line assume; the split is invented.
+    """
+    total = mem_total_bytes // 1024
+    available = max(0, min(available_bytes // 1024, total))
+    buffers, cached, used = available // 100, available // 10, total - available
+    values = {
+        "MemTotal": total,
+        "MemFree": available - buffers - cached,
+        "MemAvailable": available,
+        "Buffers": buffers,
+        "Cached": cached,
+        "Active": used // 2 + cached // 2,
+        "Inactive": buffers + cached // 2,
+        "SwapTotal": 0,
+        "SwapFree": 0,
+        "AnonPages": used // 2,
+        "Shmem": 0,
+        "Slab": used // 4,
+        "SReclaimable": 0,
+        "SUnreclaim": used // 4,
+    }
+    return "".join(f"{label + ':':<16}{value:>8} kB\n" for label, value in values.items())
+
+
+def memory_budget(device: DeviceSpec, os: OsChoice) -> Metric | Unavailable:
+    """Bytes that processes may use: MemTotal less what an idle OS uses; or why that is not known."""
+    total, used = os.mem_total_bytes, os.os_used_bytes
+    if total is None or used is None:
+        absent = [key for key in ("mem_total_bytes", "os_used_bytes") if getattr(os, key) is None]
+        return Unavailable(
+            unavailable=f"the spec of {device.id} gives no {' and no '.join(absent)} for {os.image}: "
+            f"no source says what the system leaves of its {format_size(device.ram_bytes)} of RAM"
+        )
+    source = (
+        f"MemTotal {format_size(total)} less {format_size(used)} that an idle {os.image} uses ({device.origin.name})"
+    )
+    return Metric(value=total - used, unit="byte", mode="measured", source=source)
+
+
+def facts(device: DeviceSpec) -> tuple[str, ...]:
+    """Dotted keys of the physical facts that the spec states, each of which should have a source."""
+    tables: dict[str, BaseModel | None] = {name: getattr(device, name) for name in ("cpu", "board", "memory", "power")}
+    found = ["soc", "ram_bytes"]
+    found += [f"{name}.{key}" for name, table in tables.items() if table for key, value in table if value is not None]
+    choices = {"image", "emulated_cpu"}  # ours, not the device's
+    found += [f"os.{key}" for os in device.os for key, value in os if value is not None and key not in choices]
+    return tuple(dict.fromkeys(found))
+
+
+def _read_with_base(path: Path, directory: Path, below: tuple[Path, ...]) -> dict[str, Any]:
+    table = _read(path)
+    if path.resolve() in below:
+        circle = " → ".join(p.stem for p in (*below, path))
+        raise DataFileError(f"{below[0]}: base: {circle} goes round in a circle", hint="take one base line out")
+    if "base" not in table:
+        return table
+    base = table.pop("base")
+    known = {folder: available_devices(folder) for folder in (path.parent, directory)}
+    candidates = [folder / f"{base}.toml" for folder, ids in known.items() if base in ids]
+    # A user's own rpi4b.toml may build on the shipped rpi4b, so a file is not its own base where another has the name.
+    candidates.sort(key=lambda file: file.resolve() == path.resolve())
+    if not candidates:
+        ids = sorted({name for names in known.values() for name in names} - {path.stem})
+        near = difflib.get_close_matches(str(base), ids, n=1) or ids
+        raise DataFileError(f"{path}: base: no device spec named {base!r}", hint=f"name one of: {', '.join(near)}")
+    inherited = _read_with_base(candidates[0], directory, (*below, path.resolve()))
+    sources = inherited.get("sources")
+    if isinstance(sources, dict):
+        # A source vouches for the value it came with: where the value is overridden, a new one is due.
+        given = set(_dotted(table))
+        inherited["sources"] = {k: v for k, v in sources.items() if k not in given and k.partition(".")[0] not in given}
+    return _merge(inherited, table)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise DataFileError(f"{path}: no such file", hint="edge-sandbox devices list shows the known ids") from None
+    except OSError as error:
+        raise DataFileError(f"{path}: cannot be read: {error.strerror}", hint="name a readable .toml file") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or a number or a nesting beyond reason
+        problem = str(error).replace("\n", " ")
+        raise DataFileError(f"{path}: not a TOML file: {problem}", hint="correct the file at that place") from None
+    return table
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _contradictions(device: DeviceSpec) -> Iterator[str]:
+    cpu = device.cpu
+    if cpu.sustained_clock_hz is not None and cpu.sustained_clock_hz > cpu.clock_hz:
+        yield "cpu.sustained_clock_hz: is above cpu.clock_hz; write the lower clock that holds under load"
+    for os in device.os:
+        if os.mem_total_bytes is not None and os.mem_total_bytes > device.ram_bytes:
+            yield f"os.mem_total_bytes: {os.image} cannot see more than ram_bytes; check both numbers"
+        if os.os_used_bytes is not None and os.os_used_bytes >= (os.mem_total_bytes or device.ram_bytes):
+            yield f"os.os_used_bytes: {os.image} would leave no memory at all; write total less available"
+        if os.image.endswith("arm64") and not os.has_64_bit_kernel:
+            yield f"os.kernel_bits: {os.image} does not run on a 32-bit kernel; write 64 or leave it out"
+    for image, times in Counter(os.image for os in device.os).items():
+        if times > 1:
+            yield f"os.image: {image} is listed {times} times; keep one"
+
+
+_KIND = {
+    bool: "true or false",
+    str: "text",
+    int: "a whole number",
+    float: "a fraction",
+    list: "a list",
+    dict: "a table",
+}
+_SCALES = {
+    "bytes": (("kilobytes", 2**10), ("megabytes", 2**20), ("gigabytes", 2**30)),
+    "hz": (("kilohertz", 10**3), ("megahertz", 10**6), ("gigahertz", 10**9)),
+    "second": (("kilobytes a second", 10**3), ("megabytes a second", 10**6), ("gigabytes a second", 10**9)),
+}
+_WANTED = {
+    "os": "one [[os]] table for each system the device runs",
+    "sources": 'text in a [sources] table, as in "cpu.clock_hz" = "BCM2711 datasheet", the key in quotes',
+    "bogomips": '"108.00", as /proc/cpuinfo prints it',
+    "implementer": "the number of /proc/cpuinfo, e.g. 0x41",
+    "part": "the number of /proc/cpuinfo, e.g. 0xd08",
+    "variant": "a number from 0 to 15",
+    "cores": "a whole number, e.g. 4",
+    "page_size_bytes": "4096, 16384 or 65536",
+    "image": f"one of {', '.join(get_args(ImageId))}",
+    "kernel_bits": "32 or 64",
+    "emulated_cpu": 'a CPU name of QEMU, e.g. "cortex-a72"',
+    "bytes": "plain bytes, e.g. 4294967296",
+    "hz": "plain hertz, e.g. 1500000000",
+    "second": "plain bytes a second, e.g. 2500000000",
+    "watts": "watts, e.g. 2.7",
+    "64": 'a list of words, e.g. ["fp", "asimd"]',
+    "32": 'a list of words, e.g. ["half", "thumb"]',
+}
+"""What belongs at a key; or, by the last part of its name, in a unit."""
+
+
+def _describe(detail: Mapping[str, Any]) -> str:
+    """One line for one of pydantic's findings: the dotted key, what is wrong, what to write."""
+    kind, loc, value, bounds = detail["type"], detail["loc"], detail["input"], detail.get("ctx", {})
+    names = [part for part in loc if isinstance(part, str)]
+    key, unit = names[-1], names[-1].rpartition("_")[2]
+    wanted = _wanted(names)
+    what, write = f"is {_KIND.get(type(value), 'a date or time')}", f"write {wanted}"
+    if kind == "missing":
+        what = "is missing"
+    elif kind == "extra_forbidden":
+        table = _TABLES[names[0]] if len(names) > 1 else DeviceSpec
+        known = [name for name in table.model_fields if name not in {"id", "origin"}]
+        near = difflib.get_close_matches(key, known, n=1)
+        what, write = "unknown key", f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    elif kind == "literal_error" and isinstance(value, (str, int)):
+        what = f"{repr(value)[:40]} is not known here"
+    elif kind == "greater_than_equal" and value > 0 and unit in _SCALES:
+        fits = [(name, value * factor) for name, factor in _SCALES[unit] if value * factor >= bounds["ge"]]
+        what = f"{value} looks like {fits[0][0]}" if fits else f"{value} is far too small"
+        write = f"write {wanted}" + (f"; here {fits[0][1]}" if fits else "")
+    elif kind in {"greater_than_equal", "greater_than", "less_than_equal", "finite_number"}:
+        what = f"{str(value)[:40]} cannot be right"
+    elif kind == "too_short":
+        what = "is empty"
+    elif isinstance(value, str) and kind.startswith("string_"):
+        what = f"{value[:40]!r} is not of the right form"
+    return f"{'.'.join(names)}: {what}; {write}"
+
+
+def _wanted(names: list[str]) -> str:
+    """What belongs at the key with that path."""
+    if names[0] == "sources":
+        return _WANTED["sources"]
+    if names == ["cpu", "revision"]:
+        return _WANTED["variant"]
+    if len(names) == 1 and names[0] in {"cpu", "board", "memory", "power"}:
+        return f"a [{names[0]}] table"
+    return _WANTED.get(names[-1]) or _WANTED.get(names[-1].rpartition("_")[2], "one line of text")
+
+
+_TABLES: dict[str, type[BaseModel]] = {"cpu": Cpu, "board": Board, "memory": Memory, "power": Power, "os": OsChoice}

@@ -1,0 +1,119 @@
+"""Locked files → a root file system, without running any maintainer script.
+
+What those scripts would have done is made by hand: the merged ``/usr`` links, the alternatives' links of BLAS and
+LAPACK, mount points, and compiled Python files (without them NumPy's import under valgrind takes twice as long).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import stat
+import tarfile
+import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from sandbox import process
+from sandbox.errors import DataFileError, HostError
+from sandbox.progress import Progress
+
+from .spec import ImageSpec, Lock, LockedDeb, LockedWheel
+from .store import Downloads
+
+_DOCUMENTATION = ("usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*", "usr/share/lintian/*")
+_MERGED = ("bin", "sbin", "lib", "lib64")
+MOUNT_POINTS = ("dev", "proc", "sys", "tmp", "run", "edge", "emulator")
+_COMPILE_SECONDS = 600.0
+_NOT_IMPORTED = r"/(test|tests|testing|idlelib|lib2to3|tkinter|pydoc_data|turtledemo|f2py|ensurepip)/"
+
+
+def unpack(spec: ImageSpec, lock: Lock, downloads: Downloads, root: Path, progress: Progress) -> None:
+    """Fill the empty folder ``root``. Raises `DataFileError` naming a file that is damaged or would write outside."""
+    if not hasattr(tarfile, "tar_filter"):
+        raise HostError("this Python cannot unpack archives safely", hint="use Python 3.10.12, 3.11.4 or newer")
+    for name in _MERGED:
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    jobs = [(downloads.verified(deb.sha256, deb.name), deb, spec.keep, root) for deb in lock.debs]
+    with progress.task(f"unpacking {spec.id}", total=len(jobs) + len(lock.wheels)) as advance:
+        with ProcessPoolExecutor(max_workers=2) as pool:
+            for done in [pool.submit(_unpack_deb, *job) for job in jobs]:
+                done.result()
+                advance(1)
+        for wheel in lock.wheels:
+            _unpack_wheel(downloads.verified(wheel.sha256, wheel.name), wheel, root)
+            advance(1)
+    _finish(spec, root)
+
+
+def compile_python(spec: ImageSpec, root: Path, interpreter: tuple[str, ...], progress: Progress) -> None:
+    """Compile the image's Python files with its own Python, started by ``interpreter`` (an argv prefix).
+
+    Compiled files are tied to the hash-less mode, so they stay valid whatever happens to time stamps; tests and
+    tools that a runtime never imports are left out.
+    """
+    folders = [root / "usr/lib" / f"python{spec.python}", root / "usr/lib/python3/dist-packages", root / "opt"]
+    argv = [*interpreter, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
+    argv += ["-s", str(root), "-p", "/", "-x", _NOT_IMPORTED, *(str(f) for f in folders if f.is_dir())]
+    with progress.task(f"compiling Python files of {spec.id}"):
+        done = process.run(argv, timeout=_COMPILE_SECONDS, env={})
+    if done.returncode != 0 and done.stderr:
+        progress.warn(f"{spec.id}: some Python files stay uncompiled: {done.stderr.splitlines()[-1]}")
+
+
+def _unpack_deb(path: Path, deb: LockedDeb, keep: tuple[str, ...], root: Path) -> None:
+    # in a worker process: python-debian reads the ar container, tarfile the member inside
+    from debian.arfile import ArError  # noqa: PLC0415
+    from debian.debfile import DebError, DebFile  # noqa: PLC0415
+
+    def wanted(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo | None:
+        name = member.name.removeprefix("./")
+        skipped = not any(fnmatch.fnmatch(name, g) for g in keep) if keep else False
+        if not member.isdir() and (skipped or any(fnmatch.fnmatch(name, g) for g in _DOCUMENTATION)):
+            return None
+        if member.isdir() and ((keep and not _leads_to(name, keep)) or name in _MERGED):
+            return None
+        return tarfile.tar_filter(member, destination)
+
+    try:
+        with path.open("rb") as file:
+            data = DebFile(fileobj=io.BytesIO(file.read())).data.tgz()
+            data.extractall(root, filter=wanted)
+    except (ArError, DebError, tarfile.TarError, EOFError) as error:
+        raise DataFileError(f"{deb.path}: cannot be unpacked: {error}", hint="lock the image again") from error
+
+
+def _leads_to(folder: str, keep: tuple[str, ...]) -> bool:
+    return any(glob.startswith(f"{folder}/") or fnmatch.fnmatch(folder, glob) for glob in keep)
+
+
+def _unpack_wheel(path: Path, wheel: LockedWheel, root: Path) -> None:
+    target = root / "opt" / wheel.runtime
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                parts = PurePosixPath(member.filename).parts
+                if ".." in parts or member.filename.startswith("/") or stat.S_ISLNK(member.external_attr >> 16):
+                    raise DataFileError(
+                        f"{wheel.filename}: {member.filename!r} would be written outside its folder",
+                        hint="do not use this wheel",
+                    )
+                archive.extract(member, target)
+    except zipfile.BadZipFile as error:
+        raise DataFileError(f"{wheel.filename}: {error}", hint="lock the image again") from error
+
+
+def _finish(spec: ImageSpec, root: Path) -> None:
+    for name in MOUNT_POINTS:
+        (root / name).mkdir(exist_ok=True)
+    libraries = root / "usr/lib" / spec.triplet
+    for library in ("blas", "lapack"):
+        link = libraries / f"lib{library}.so.3"
+        if (libraries / library / link.name).is_file() and not link.exists():
+            link.symlink_to(f"{library}/{link.name}")
+    etc = root / "etc"
+    etc.mkdir(exist_ok=True)
+    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n")
+    (etc / "group").write_text("root:x:0:\nnogroup:x:65534:\n")

@@ -1,0 +1,126 @@
+"""The one door to subprocesses: every program is started, timed, stopped and logged here.
+
+Each program gets its own process group and no standard input, so that stopping it stops what it started too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from .errors import HostError
+
+_log = logging.getLogger(__name__)
+_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """How a program ended."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    """Exit status; negative is the number of the signal that ended it."""
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool = False
+
+
+def run(
+    argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Completed:
+    """Run a program to its end and capture what it prints.
+
+    After ``timeout`` seconds its process group is terminated, then killed. Raises `HostError` when the program
+    cannot be started at all; an exit status other than 0 is the caller's to judge.
+    """
+    started = time.monotonic()
+    with start(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        timed_out = False
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            stop(process)
+            out, err = process.communicate()
+    seconds = time.monotonic() - started
+    _log.debug("exit %s after %.2f s", process.returncode, seconds)
+    return Completed(
+        argv=tuple(argv),
+        returncode=process.returncode,
+        stdout=out.decode(errors="replace"),
+        stderr=err.decode(errors="replace"),
+        seconds=seconds,
+        timed_out=timed_out,
+    )
+
+
+@contextlib.contextmanager
+def start(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    stderr: int | IO[bytes] = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program and stop its whole process group when the block is left, however it is left."""
+    _log.debug("$ %s", shlex.join(argv))
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HostError(f"cannot start {argv[0]}: {error.strerror}") from error
+    try:
+        yield process
+    finally:
+        stop(process)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a program's process group: terminate, and kill what has not gone after two seconds."""
+    if process.poll() is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait(process: subprocess.Popen[bytes], *, timeout: float, interval: float, tick: Callable[[], None]) -> bool:
+    """Wait for a program, calling ``tick`` every ``interval`` seconds; False when ``timeout`` passed first."""
+    deadline = time.monotonic() + timeout
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            return False
+        tick()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(interval)
+    return True
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -1,0 +1,23 @@
+"""Where the project's data files and its cache lie: no other module knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_directory(name: str) -> Path:
+    """The shipped folder ``images`` or ``device_specs``: inside the wheel, or beside the package in a checkout."""
+    packaged = _PACKAGE / "_data" / name
+    return packaged if packaged.is_dir() else _PACKAGE.parent / name
+
+
+def cache_directory() -> Path:
+    """Where downloads and unpacked images are kept: ``$EDGE_SANDBOX_CACHE``, else the XDG cache folder."""
+    chosen = os.environ.get("EDGE_SANDBOX_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "edge-sandbox"
