@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from .errors import HostError
 
@@ -73,7 +73,6 @@ def start(
     cwd: Path | None = None,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
-    pass_fds: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program and stop its whole process group when the block is left, however it is left."""
     _log.debug("$ %s", shlex.join(argv))
@@ -85,7 +84,6 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=pass_fds,
             start_new_session=True,
         )
     except OSError as error:
@@ -99,6 +97,20 @@ def start(
                 stream.close()
 
 
+@contextlib.contextmanager
+def start_with_input(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a quiet helper that reads its orders from a pipe; it ends by itself when the pipe is closed."""
+    _log.debug("$ %s", shlex.join(argv))
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as helper:
+        yield helper
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a program's process group: terminate, and kill what has not gone after two seconds."""
     if process.poll() is None:
@@ -109,16 +121,19 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def wait(process: subprocess.Popen[bytes], *, timeout: float, interval: float, tick: Callable[[], None]) -> bool:
-    """Wait for a program, calling ``tick`` every ``interval`` seconds; False when ``timeout`` passed first."""
+def wait(
+    process: subprocess.Popen[bytes], *, timeout: float, interval: float, go_on: Callable[[], bool]
+) -> Literal["ended", "timeout", "stopped"]:
+    """Wait for a program, asking ``go_on`` every ``interval`` seconds; the program is left running but in "ended"."""
     deadline = time.monotonic() + timeout
     while process.poll() is None:
         if time.monotonic() > deadline:
-            return False
-        tick()
+            return "timeout"
+        if not go_on():
+            return "stopped"
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(interval)
-    return True
+    return "ended"
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from sandbox.errors import DataFileError, HostError
 from sandbox.progress import Progress
+
 from .spec import LockedDeb
 from .store import Downloads
 
@@ -48,7 +49,7 @@ class Sources:
 
 
 def find_sources(mirror: str | None = None) -> Sources:
-    """Debian archives that this host knows of; ``mirror`` or ``$EDGE_SANDBOX_MIRROR`` come before the apt configuration."""
+    """Debian archives that this host knows of; ``mirror`` or ``$EDGE_SANDBOX_MIRROR`` come before apt's."""
     chosen = mirror or os.environ.get("EDGE_SANDBOX_MIRROR")
     texts = [p.read_text(errors="replace") for p in _apt_source_files()]
     roots = _with_security([_as_root(chosen)]) if chosen else ()
@@ -82,15 +83,15 @@ def fetch_debs(
         return
     if not sources.mirrors:
         raise HostError("this host's apt configuration names no Debian archive", hint=_MIRROR_HINT)
-    with progress.task("downloading Debian packages", total=sum(d.size_bytes for d in missing)) as advance:
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            jobs = [pool.submit(_fetch, deb, resolved, sources, downloads) for deb in missing]
-            try:
-                for deb, job in zip(missing, jobs, strict=True):
-                    job.result()
-                    advance(deb.size_bytes)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+    total = sum(deb.size_bytes for deb in missing)
+    with progress.task("downloading Debian packages", total=total) as advance, ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(_fetch, deb, resolved, sources, downloads) for deb in missing]
+        try:
+            for deb, job in zip(missing, jobs, strict=True):
+                job.result()
+                advance(deb.size_bytes)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _fetch(deb: LockedDeb, resolved: str, sources: Sources, downloads: Downloads) -> None:

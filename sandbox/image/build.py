@@ -74,9 +74,7 @@ class ImageBuilder:
                 return built
             downloads = self.store.downloads
             sources = find_sources(self.mirror)
-            fetch_debs(
-                lock.debs, resolved=lock.resolved, sources=sources, downloads=downloads, progress=self.progress
-            )
+            fetch_debs(lock.debs, resolved=lock.resolved, sources=sources, downloads=downloads, progress=self.progress)
             fetch_wheels(lock.wheels, spec, downloads, self.progress)
             with self.store.building(spec, lock) as work:
                 unpack(spec, lock, downloads, work / "root", self.progress)

@@ -28,7 +28,7 @@ _URI_LINE = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P
 
 
 def resolve_lock(spec: ImageSpec, *, sources: Sources, store: Store, progress: Progress) -> Lock:
-    """Resolve and download everything. Raises `HostError` without apt or network, `UsageError` for a wheel that is not there."""
+    """Resolve and download everything. Raises `HostError` without apt or network, `NoSuchWheel`."""
     resolved = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     with progress.task(f"resolving {spec.id}"):
         debs = _resolve_debs(spec, sources)

@@ -27,7 +27,6 @@ _TRIPLETS: Mapping[str, str] = {
     "armhf": "arm-linux-gnueabihf",
 }
 _WHEEL_MACHINES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l"}
-_LOCK_SCHEMA = 1
 
 
 class _Frozen(BaseModel):
@@ -96,7 +95,7 @@ class LockedWheel(_Frozen):
 class Lock(_Frozen):
     """The exact bytes of an image."""
 
-    schema_version: Literal[1] = _LOCK_SCHEMA
+    schema_version: Literal[1] = 1
     image: str
     resolved: str
     """UTC time of the resolution as a Debian snapshot writes it, ``20261121T060000Z``."""
@@ -121,7 +120,7 @@ def available_images(directory: Path) -> tuple[str, ...]:
 
 
 def load_spec(image_id: str, directory: Path) -> ImageSpec:
-    """Read ``<directory>/<image_id>/image.toml``. Raises `UsageError` for an unknown id, `DataFileError` for a bad file."""
+    """Read ``<directory>/<image_id>/image.toml``. Raises `UsageError` (unknown id) or `DataFileError` (bad file)."""
     path = directory / image_id / "image.toml"
     if not path.is_file():
         raise UsageError(f"unknown image {image_id!r}", hint="known: " + ", ".join(available_images(directory)))
@@ -133,7 +132,7 @@ def load_spec(image_id: str, directory: Path) -> ImageSpec:
 
 
 def load_lock(image_id: str, directory: Path) -> Lock:
-    """Read ``<directory>/<image_id>/lock.json``. Raises `DataFileError` when it is missing, damaged or of another version."""
+    """Read ``<directory>/<image_id>/lock.json``. Raises `DataFileError`: missing, damaged or of another version."""
     path = directory / image_id / "lock.json"
     if not path.is_file():
         raise DataFileError(f"{path}: the image has no lock", hint=f"edge-sandbox images lock {image_id}")

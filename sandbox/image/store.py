@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import DataFileError, HostError
+
 from .spec import ImageSpec, Lock
 
 _MARKER = "complete.json"

@@ -1,0 +1,1 @@
+"""Engines: the only part that starts the device's programs. `base` is the interface, one file per kind."""

@@ -1,0 +1,122 @@
+"""What every engine takes and gives: a job, an outcome, a probe, and the interface."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from sandbox.image.store import BuiltImage
+
+EngineName = Literal["local", "docker", "native", "replay"]
+
+GUEST_RUN_DIR = "/edge/run"
+"""Where a job's run folder is in the guest: the one place the guest can write to, beside /tmp."""
+
+
+class Cancelled(Exception):
+    """The user interrupted the run; what was started is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A host file or folder that the guest sees, read-only."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One program to run on the emulated device. Paths in ``argv`` and ``env`` are the guest's."""
+
+    name: str
+    image: BuiltImage
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    run_dir: Path
+    """Host folder that becomes `GUEST_RUN_DIR`, the only writable one."""
+    mounts: tuple[Mount, ...]
+    cpu: str
+    """The emulator's name of the core."""
+    page_size_bytes: int
+    hostname: str
+    memory_limit_bytes: int | None
+    """What the guest alone may use before the kernel kills it; what the emulator uses comes on top."""
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTrace:
+    """Resident memory of a run, the guest's and the emulator's told apart, in bytes."""
+
+    samples: tuple[tuple[float, int, int], ...] = ()
+    """(seconds since start, guest, emulator), at each new maximum and every quarter second."""
+    guest_peak_bytes: int | None = None
+    guest_peak_high_bytes: int | None = None
+    """No more than this: the kernel's own high-water mark of the whole, less the emulator's share at the peak."""
+    emulator_bytes: int | None = None
+    """The emulator's share when the guest was at its peak."""
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended. Nothing in here is an error of the tool: a dead guest is a result."""
+
+    exit_code: int | None
+    """The guest's exit status; None when a signal or the tool ended it."""
+    signal: int | None = None
+    timed_out: bool = False
+    out_of_memory: bool = False
+    """The limit ended the guest, by ``limit_mechanism``."""
+    limit_mechanism: str
+    """What enforced the memory limit: ``cgroup v1``, ``cgroup v2``, ``docker``, ``watchdog``, ``none``."""
+    isolation: str
+    """What the guest was shut in: ``bubblewrap``, ``docker``, ``none``."""
+    emulator: str | None
+    """Emulator and version, or None where the device's code ran on the host's own core."""
+    seconds: float
+    """Wall time on the host, start-up of the emulator included."""
+    stderr: str = ""
+    memory: MemoryTrace = field(default_factory=MemoryTrace)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why an engine cannot work on this host, and what opens it."""
+
+    reason: str
+    hint: str
+
+
+class Engine(Protocol):
+    """Runs jobs on an emulated or real device."""
+
+    name: EngineName
+
+    def probe(self) -> Problem | None:
+        """What keeps this engine from working here, or None."""
+        ...
+
+    def command(self, job: Job) -> tuple[str, ...]:
+        """The command line that `run` would use, for people."""
+        ...
+
+    def run(self, job: Job, cancel: threading.Event) -> Outcome:
+        """Run the job to its end; afterwards nothing of it is left but the run folder.
+
+        Raises `Cancelled` once ``cancel`` is set, `HostError` when the host cannot start it.
+        """
+        ...
+
+
+def signal_of(returncode: int) -> tuple[int | None, int | None]:
+    """(exit status, signal) from a wait status: shells and sandboxes report a signal as 128 + its number."""
+    if returncode < 0:
+        return None, -returncode
+    if 128 < returncode <= 192:
+        return None, returncode - 128
+    return returncode, None

@@ -1,0 +1,99 @@
+"""A helper process that outlives the tool by a moment: when the tool dies, however, it clears up what was left.
+
+The tool writes a line for each thing it creates and for each that it has removed itself. End of input means that the
+tool is gone, killed even, and all that is still on the list is removed. It runs in a session of its own, so that a
+Ctrl-C in the terminal does not reach it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Literal
+
+from sandbox import process
+
+Kind = Literal["process_group", "cgroup", "container", "folder"]
+
+
+class Guard:
+    """The tool's end: what `protect` announces is removed even if this process is killed."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    @contextlib.contextmanager
+    def protect(self, kind: Kind, name: str) -> Iterator[None]:
+        """Have ``name`` removed if the tool dies inside the block; the block itself removes it otherwise."""
+        self._tell("+", kind, name)
+        try:
+            yield
+        finally:
+            self._tell("-", kind, name)
+
+    def _tell(self, sign: str, kind: Kind, name: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # a dead guard must not end the run
+            self._stream.write(json.dumps([sign, kind, name]).encode() + b"\n")
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def guard() -> Iterator[Guard]:
+    """Start a guard for the time of the block."""
+    argv = [sys.executable, "-m", "sandbox.engines.guard"]
+    with process.start_with_input(argv) as helper:
+        stream = helper.stdin
+        if stream is None:
+            raise AssertionError("started with a pipe")
+        try:
+            yield Guard(stream)
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                helper.wait(timeout=10)
+
+
+def main() -> None:
+    """The helper's end: keep the list, and clear it at the end of input."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    left: dict[tuple[str, str], None] = {}
+    for line in sys.stdin:
+        sign, kind, name = json.loads(line)
+        if sign == "+":
+            left[(kind, name)] = None
+        else:
+            left.pop((kind, name), None)
+    order = ("container", "process_group", "cgroup", "folder")
+    for kind, name in sorted(left, key=lambda item: order.index(item[0])):
+        with contextlib.suppress(Exception):  # the next thing on the list must be removed all the same
+            _remove(kind, name)
+
+
+def _remove(kind: str, name: str) -> None:
+    if kind == "container":
+        import docker  # noqa: PLC0415  # only a run with containers pays for it
+
+        docker.from_env().containers.get(name).remove(force=True)
+    elif kind == "process_group":
+        os.killpg(int(name), signal.SIGKILL)
+    elif kind == "cgroup":
+        from .memory_limit import remove_cgroup  # noqa: PLC0415
+
+        for pid in (Path(name) / "cgroup.procs").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+        remove_cgroup(Path(name))
+    else:
+        shutil.rmtree(name, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The default engine: bubblewrap and the locked QEMU. No daemon, no root.
+
+The guest gets new namespaces for everything (no network, no other processes), the image as a read-only ``/``, its
+run folder, and a private /tmp. The same sandbox without QEMU is the `native` engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from sandbox import process
+from sandbox.errors import HostError
+from sandbox.image.emulator import Emulator
+
+from .base import GUEST_RUN_DIR, Cancelled, EngineName, Job, Outcome, Problem, signal_of
+from .guard import Guard
+from .memory_limit import MemoryLimit, open_limit
+from .memory_meter import MemoryMeter
+
+GUEST_EMULATOR = Path("/emulator")
+_TICK_SECONDS = 0.01
+_FIRST_EMULATOR_BYTES = 96 << 20
+"""What the emulator may use before its use has been measured for the first time."""
+_LIMIT_SLACK_BYTES = 8 << 20
+"""Room for what the emulator adds between two readings."""
+_STDERR_BYTES = 64 << 10
+_OPEN_NAMESPACES = (
+    "Ubuntu 23.10+: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; Debian: sudo sysctl "
+    "kernel.unprivileged_userns_clone=1; in a container: run it with --privileged, or --security-opt "
+    "seccomp=unconfined --security-opt systempaths=unconfined; or use --engine docker; or --no-isolation for a model "
+    "that you trust"
+)
+
+
+class LocalEngine:
+    """Runs jobs in a bubblewrap sandbox; with ``isolated=False`` without one, as the user asked."""
+
+    name: EngineName = "local"
+    emulated = True
+
+    def __init__(self, emulator: Emulator, guard: Guard, *, isolated: bool = True) -> None:
+        self._emulator = emulator
+        self._guard = guard
+        self._isolated = isolated
+
+    def probe(self) -> Problem | None:
+        """Whether this host lets a user open namespaces."""
+        if not self._isolated:
+            return None
+        return probe_namespaces(self._emulator)
+
+    def command(self, job: Job) -> tuple[str, ...]:
+        """See `Engine.command`."""
+        if self._isolated:
+            return (*self._emulator.program("bwrap"), *sandbox_arguments(job, self._emulator), *self._guest(job))
+        return self._unisolated(job)
+
+    def run(self, job: Job, cancel: threading.Event) -> Outcome:
+        """See `Engine.run`."""
+        if not self._isolated:
+            _rewrite_requests(job)
+        env = None if self._isolated else {**job.env, "LC_ALL": "C.UTF-8"}
+        return run_limited(
+            self.command(job),
+            job,
+            cancel,
+            guard=self._guard,
+            env={} if env is None else env,
+            isolation="bubblewrap" if self._isolated else "none",
+            emulator=f"QEMU {self._emulator.version}" if self.emulated else None,
+        )
+
+    def _guest(self, job: Job) -> tuple[str, ...]:
+        seen = self._emulator.at(GUEST_EMULATOR)
+        return (*seen.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes), *job.argv)
+
+    def _unisolated(self, job: Job) -> tuple[str, ...]:
+        root = job.image.root
+        qemu = self._emulator.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes)
+        program, *rest = job.argv
+        return (*qemu, "-L", str(root), f"{root}{program}", *(_host_path(word, job) for word in rest))
+
+
+def probe_namespaces(emulator: Emulator) -> Problem | None:
+    """Try a sandbox around nothing, with all that a job's has."""
+    sandbox = ("--unshare-all", "--die-with-parent", "--ro-bind", str(emulator.root), "/")
+    mounts = ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")
+    nothing = (*emulator.at(Path("/")).program("bwrap"), "--version")
+    done = process.run((*emulator.program("bwrap"), *sandbox, *mounts, *nothing), timeout=20, env={})
+    if done.returncode == 0:
+        return None
+    reason = (done.stderr.strip().splitlines() or ["bubblewrap failed without a word"])[-1]
+    return Problem(reason=f"this host does not let you open namespaces ({reason})", hint=_OPEN_NAMESPACES)
+
+
+def sandbox_arguments(job: Job, emulator: Emulator | None) -> tuple[str, ...]:
+    """bubblewrap's options for a job: pure, so that ``--dry-run`` shows what runs."""
+    words = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    words += ["--uid", "1000", "--gid", "1000", "--hostname", job.hostname]
+    words += ["--ro-bind", str(job.image.root), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    words += ["--tmpfs", "/sys", "--tmpfs", "/edge"]
+    if emulator is not None:
+        words += ["--ro-bind", str(emulator.root), str(GUEST_EMULATOR)]
+    for mount in job.mounts:
+        words += ["--ro-bind", str(mount.source), mount.target]
+    words += ["--bind", str(job.run_dir), GUEST_RUN_DIR, "--chdir", GUEST_RUN_DIR]
+    for key, value in sorted(job.env.items()):
+        words += ["--setenv", key, value]
+    return tuple(words)
+
+
+def run_limited(
+    argv: tuple[str, ...],
+    job: Job,
+    cancel: threading.Event,
+    *,
+    guard: Guard,
+    env: Mapping[str, str],
+    isolation: str,
+    emulator: str | None,
+) -> Outcome:
+    """Run ``argv`` under the job's memory limit and time-out, metering the guest. See `Engine.run` for the errors."""
+    emulator_bytes = _FIRST_EMULATOR_BYTES if emulator else 0
+    allowed = None if job.memory_limit_bytes is None else job.memory_limit_bytes + emulator_bytes
+    limit = open_limit(f"{job.name}-{uuid.uuid4().hex[:12]}", allowed)
+    errors = job.run_dir / "stderr.txt"
+    with contextlib.ExitStack() as stack:
+        stack.callback(limit.close)
+        if limit.directory is not None:
+            stack.enter_context(guard.protect("cgroup", str(limit.directory)))
+        stderr = stack.enter_context(errors.open("wb"))
+        started = time.monotonic()
+        running = stack.enter_context(process.start((*limit.launcher, *argv), env=env, stdout=stderr, stderr=stderr))
+        stack.enter_context(guard.protect("process_group", str(running.pid)))
+        meter = MemoryMeter(running.pid, emulated=emulator is not None)
+        watch = _Watch(job, limit, meter, cancel)
+        ended = process.wait(running, timeout=job.timeout_seconds, interval=_TICK_SECONDS, go_on=watch.go_on)
+        out_of_memory = watch.over_limit or limit.kills() > 0
+        process.stop(running)
+    if cancel.is_set():
+        raise Cancelled
+    code, number = signal_of(running.returncode)
+    text = errors.read_bytes()[-_STDERR_BYTES:].decode(errors="replace")
+    if text.startswith("bwrap: ") and ended == "ended":
+        raise HostError(f"the sandbox could not be set up: {text.splitlines()[0]}", hint="edge-sandbox doctor")
+    return Outcome(
+        exit_code=code if ended == "ended" else None,
+        signal=number,
+        timed_out=ended == "timeout",
+        out_of_memory=out_of_memory,
+        limit_mechanism=limit.mechanism,
+        isolation=isolation,
+        emulator=emulator,
+        seconds=time.monotonic() - started,
+        stderr=text,
+        memory=meter.trace(),
+    )
+
+
+class _Watch:
+    """What happens at every tick: look for an interruption, read memory, move or check the limit."""
+
+    def __init__(self, job: Job, limit: MemoryLimit, meter: MemoryMeter, cancel: threading.Event) -> None:
+        self._job, self._limit, self._meter, self._cancel = job, limit, meter, cancel
+        self.over_limit = False
+
+    def go_on(self) -> bool:
+        """False when the run must end now: interrupted, or above a limit that no kernel enforces."""
+        if self._cancel.is_set():
+            return False
+        read = self._meter.tick()
+        self._limit.kills()
+        if read is None or self._job.memory_limit_bytes is None:
+            return True
+        guest, emulator = read
+        if self._limit.enforced:
+            self._limit.set(self._job.memory_limit_bytes + emulator + _LIMIT_SLACK_BYTES)
+        else:
+            self.over_limit = guest > self._job.memory_limit_bytes
+        return not self.over_limit
+
+
+def _host_path(word: str, job: Job) -> str:
+    """A guest path as the host's, for a job without a sandbox."""
+    places = [(GUEST_RUN_DIR, job.run_dir), *((mount.target, mount.source) for mount in job.mounts)]
+    for target, source in places:
+        if word == target or word.startswith(f"{target}/"):
+            return f"{source}{word[len(target) :]}"
+    return word
+
+
+def _rewrite_requests(job: Job) -> None:
+    for path in job.run_dir.glob("request.json"):
+        request = json.loads(path.read_text())
+        path.write_text(json.dumps({k: _host_path(v, job) if isinstance(v, str) else v for k, v in request.items()}))

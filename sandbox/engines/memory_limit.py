@@ -1,0 +1,183 @@
+"""The device's RAM as a limit on this host: a memory cgroup where there is one, else a watchdog that says so.
+
+The limit is the guest's: whoever runs the job adds what the emulator uses, as it is measured, with `MemoryLimit.set`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox import process
+
+_CGROUP_NAME = "edge-sandbox"
+_OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+_JOIN = ("/bin/sh", "-c", 'ulimit -c 0; echo $$ > "$0" && exec "$@"')
+"""Starts a program in the cgroup whose procs file is named first, without core dumps; /dev/null joins none."""
+_SYSTEMD_RUN = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
+
+
+@dataclass(kw_only=True)
+class MemoryLimit:
+    """A limit that a job is started under: run ``launcher + argv``, then `close`."""
+
+    mechanism: str
+    launcher: tuple[str, ...] = (*_JOIN, "/dev/null")
+    directory: Path | None = None
+    limit_bytes: int | None = None
+    _files: tuple[str, ...] = field(default=(), repr=False)
+    _events: str = field(default="", repr=False)
+    _kills: int = field(default=0, repr=False)
+
+    @property
+    def enforced(self) -> bool:
+        """Whether the kernel kills at the limit; when not, the caller must watch."""
+        return self.directory is not None
+
+    def set(self, limit_bytes: int) -> None:
+        """Move the limit. Raising may be refused by nobody; lowering below use makes the kernel reclaim or kill."""
+        self.limit_bytes = limit_bytes
+        if self.directory is None:
+            return
+        # v1 wants memory ≤ memory+swap at every moment, so the order of the two writes follows the direction
+        for name in (*self._files, *reversed(self._files)):
+            with contextlib.suppress(OSError):
+                (self.directory / name).write_text(str(limit_bytes))
+
+    def kills(self) -> int:
+        """How many processes the kernel has killed for this limit."""
+        if self.directory is not None:
+            with contextlib.suppress(OSError):
+                found = _OOM_KILLS.search((self.directory / self._events).read_text())
+                self._kills = max(self._kills, int(found[1]) if found else 0)
+        return self._kills
+
+    def close(self) -> None:
+        """Remove the cgroup. Its processes are gone by now; the kernel may need a moment to notice."""
+        if self.directory is not None:
+            remove_cgroup(self.directory)
+
+
+def open_limit(name: str, limit_bytes: int | None) -> MemoryLimit:
+    """A limit of ``limit_bytes`` by the best means this host offers; ``name`` must be unique on the host."""
+    if limit_bytes is None:
+        return MemoryLimit(mechanism="none")
+    for parent, version in _writable_parents():
+        with contextlib.suppress(OSError):
+            return _open_cgroup(parent / f"{_CGROUP_NAME}-{name}", version, limit_bytes)
+    return MemoryLimit(mechanism="watchdog", limit_bytes=limit_bytes)
+
+
+def limit_mechanism() -> str:
+    """What `open_limit` would use on this host: tried, not guessed."""
+    limit = open_limit(f"probe-{os.getpid()}", 1 << 30)
+    limit.close()
+    return limit.mechanism
+
+
+def remove_cgroup(directory: Path) -> None:
+    """Remove a cgroup of ours, waiting up to a second for its dead processes to be reaped."""
+    for _attempt in range(50):
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+
+
+def delegated_scope() -> tuple[str, ...]:
+    """The argv prefix that starts this tool again in a cgroup v2 scope of its own, or () where none is needed or had.
+
+    A user without rights on its own cgroup gets one from its systemd: a scope with ``Delegate=yes``.
+    """
+    cgroup2 = any(version == 2 for version, _path in _memory_hierarchies())
+    own_scope = os.environ.get("EDGE_SANDBOX_SCOPE")
+    if own_scope or not cgroup2 or _writable_parents() or not shutil.which("systemd-run"):
+        return ()
+    probe = process.run([*_SYSTEMD_RUN, "true"], timeout=5)
+    return (*_SYSTEMD_RUN, "-p", "Delegate=yes", "--setenv=EDGE_SANDBOX_SCOPE=1") if probe.returncode == 0 else ()
+
+
+def _open_cgroup(directory: Path, version: int, limit_bytes: int) -> MemoryLimit:
+    directory.mkdir()
+    join = (*_JOIN, str(directory / "cgroup.procs"))
+    if version == 1:
+        files: tuple[str, ...] = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+        events = "memory.oom_control"
+        if not (directory / files[1]).exists():  # the kernel was started without swap accounting
+            files = files[:1]
+    else:
+        files, events = ("memory.max",), "memory.events"
+    try:
+        if version == 2:
+            (directory / "memory.swap.max").write_text("0")
+        (directory / files[0]).write_text(str(limit_bytes))
+    except OSError:
+        remove_cgroup(directory)
+        raise
+    limit = MemoryLimit(
+        mechanism=f"cgroup v{version}", launcher=join, directory=directory, _files=files, _events=events
+    )
+    limit.set(limit_bytes)
+    return limit
+
+
+def _writable_parents() -> list[tuple[Path, int]]:
+    found = []
+    for version, own in _memory_hierarchies():
+        parents = [own] if version == 1 else _parents_v2(own)
+        found += [(parent, version) for parent in parents if os.access(parent, os.W_OK | os.X_OK)]
+    return found
+
+
+def _parents_v2(own: Path) -> list[Path]:
+    """Cgroups whose children can have a memory limit: ours once it is emptied, or the one above."""
+    if os.environ.get("EDGE_SANDBOX_SCOPE") and os.access(own / "cgroup.subtree_control", os.W_OK):
+        with contextlib.suppress(OSError):  # "no internal processes": step aside, then hand the controller down
+            leaf = own / f"{_CGROUP_NAME}-tool"
+            leaf.mkdir(exist_ok=True)
+            (leaf / "cgroup.procs").write_text(str(os.getpid()))
+            (own / "cgroup.subtree_control").write_text("+memory")
+            return [own]
+    scopes = [own.parent if own.name == f"{_CGROUP_NAME}-tool" else own, own.parent]
+    return [s for s in scopes if "memory" in _read(s / "cgroup.subtree_control").split()]
+
+
+def _memory_hierarchies() -> list[tuple[int, Path]]:
+    """(cgroup version, this process's folder) of every hierarchy that can limit memory."""
+    paths = {}
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        _number, controllers, path = line.split(":", 2)
+        paths[controllers] = path
+    own = {key: path for controllers, path in paths.items() for key in controllers.split(",")}
+    found = []
+    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+        head, _, tail = line.partition(" - ")
+        root, mount_point = head.split()[3:5]
+        kind, _source, options = tail.split()[:3]
+        if kind == "cgroup" and "memory" in options.split(","):
+            found.append((1, _below(mount_point, root, own.get("memory", "/"))))
+        elif kind == "cgroup2" and "memory" in _read(Path(mount_point) / "cgroup.controllers").split():
+            found.append((2, _below(mount_point, root, own.get("", "/"))))
+    return found
+
+
+def _below(mount_point: str, root: str, path: str) -> Path:
+    relative = os.path.relpath(path, root)
+    inside = not relative.startswith("..")
+    return Path(mount_point) / relative if inside else Path(mount_point)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,265 @@
+"""What exactly will run: request, model, device and image become jobs. No job is started here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from .device import DeviceSpec, OsChoice, memory_budget
+from .engines.base import GUEST_RUN_DIR, EngineName, Job, Mount
+from .errors import DataFileError, UsageError
+from .graph import ModelGraph, Tensor
+from .image.store import BuiltImage
+from .metrics import Metric, Quantity
+from .units import format_size
+
+JobName = Literal["latency", "operators", "heap"]
+JOB_NAMES: tuple[JobName, ...] = ("latency", "operators", "heap")
+
+_FORMATS: Mapping[str, str] = {"tflite-runtime": "tflite", "ai-edge-litert": "tflite", "onnxruntime": "onnx"}
+_GUEST_CODE, _GUEST_MODEL, _GUEST_NPZ = "/edge/guest", "/edge/model", "/edge/input.npz"
+_REPEAT: Mapping[JobName, tuple[int, int]] = {"latency": (1, 5), "operators": (1, 3), "heap": (0, 1)}
+"""Warm-up and counted inferences of each job. Heap needs one: the allocator does the same every time."""
+_MASSIF_OPTIONS = ("--depth=12", "--max-snapshots=200", "--detailed-freq=1000", "--threshold=0.3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileRequest:
+    """What the user asked for."""
+
+    model: Path
+    device: str
+    runtime: str | None = None
+    """``name`` or ``name@version``."""
+    os: str | None = None
+    engine: EngineName | Literal["auto"] = "auto"
+    threads: int = 1
+    memory_bytes: int | None = None
+    inputs: str = "random"
+    """``random``, ``zeros`` or the path of an .npz file."""
+    seed: int = 0
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    timeout_seconds: float = 600.0
+    isolated: bool = True
+    mirror: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryBudget:
+    """What the guest may use, and where that comes from."""
+
+    available: Quantity
+    limit_bytes: int
+    source: str
+
+
+def choose_runtime(requested: str | None, graph: ModelGraph, offered: tuple[str, ...]) -> tuple[str, str | None]:
+    """(runtime name, version or None for the locked one). Raises `UsageError` naming what fits."""
+    fitting = [name for name in offered if _FORMATS[name] == graph.format]
+    if requested is None:
+        if not fitting:
+            raise UsageError(
+                f"this image has no runtime for {graph.format} models",
+                hint="choose another --os; it has: " + ", ".join(offered),
+            )
+        return fitting[0], None
+    name, _, version = requested.partition("@")
+    if name not in _FORMATS:
+        raise UsageError(f"unknown runtime {name!r}", hint="known: " + ", ".join(_FORMATS))
+    if _FORMATS[name] != graph.format:
+        raise UsageError(
+            f"{name} does not run {graph.format} models",
+            hint="use " + (" or ".join(fitting) or f"an image with a runtime for {graph.format}"),
+        )
+    return name, version or None
+
+
+def budget(device: DeviceSpec, os: OsChoice, memory_bytes: int | None) -> MemoryBudget:
+    """The memory limit: asked for, else what the device leaves, else its whole RAM, saying which."""
+    known = memory_budget(device, os)
+    if memory_bytes is not None:
+        asked = Metric(value=memory_bytes, unit="byte", mode="predicted", source="--memory")
+        return MemoryBudget(available=asked, limit_bytes=memory_bytes, source="--memory")
+    if isinstance(known, Metric):
+        return MemoryBudget(available=known, limit_bytes=int(known.value), source=known.source or device.id)
+    return MemoryBudget(
+        available=known,
+        limit_bytes=device.ram_bytes,
+        source=f"the whole RAM of {format_size(device.ram_bytes)}, for what the system keeps of it is not known",
+    )
+
+
+def resolve_shapes(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Full shapes of the inputs that ``shapes`` names or that have open dimensions.
+
+    An open batch dimension of a TFLite model is 1: that is what the file itself holds and the runtime allocates.
+    Raises `UsageError` for wrong names and ranks, and for every other dimension that is left open.
+    """
+    hint = "inputs: " + _describe(graph.inputs)
+    unknown = sorted(set(shapes) - {tensor.name for tensor in graph.inputs})
+    if unknown:
+        raise UsageError(f"--shape {unknown[0]}: the model has no such input", hint=hint)
+    resolved = {}
+    for tensor in graph.inputs:
+        shape = shapes.get(tensor.name)
+        if shape is None:
+            if all(isinstance(size, int) for size in tensor.shape):
+                continue
+            shape = _with_batch_of_one(tensor, graph)
+        elif len(shape) != len(tensor.shape):
+            problem = f"{len(shape)} dimensions given, the model has {len(tensor.shape)}"
+            raise UsageError(f"--shape {tensor.name}: {problem}", hint=hint)
+        elif graph.format == "onnx" and any(
+            isinstance(s, int) and s != g for s, g in zip(tensor.shape, shape, strict=True)
+        ):
+            raise UsageError(f"--shape {tensor.name}: the model fixes other sizes", hint=hint)
+        resolved[tensor.name] = shape
+    return resolved
+
+
+def _with_batch_of_one(tensor: Tensor, graph: ModelGraph) -> tuple[int, ...]:
+    sizes = [
+        1 if index == 0 and graph.format == "tflite" and size is None else size
+        for index, size in enumerate(tensor.shape)
+    ]
+    known = tuple(size for size in sizes if isinstance(size, int))
+    if len(known) == len(sizes):
+        return known
+    example = ",".join(str(size) if isinstance(size, int) else "1" for size in sizes)
+    raise UsageError(
+        f"input {_describe([tensor])} has dimensions that are only known at run time",
+        hint=f"give them: --shape {tensor.name}={example}",
+    )
+
+
+def check_npz(path: Path, graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `UsageError` unless the .npz holds an array of the right name, shape and dtype for every input."""
+    import zipfile  # noqa: PLC0415  # NumPy is imported only when an .npz was given
+
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"--input {path}: not a readable .npz file ({error})", hint="write it with numpy.savez"
+        ) from error
+    if len(arrays) == 1 and len(graph.inputs) == 1:
+        arrays = {graph.inputs[0].name: next(iter(arrays.values()))}
+    for tensor in graph.inputs:
+        array = arrays.get(tensor.name)
+        if array is None:
+            raise UsageError(
+                f"--input {path}: no array named {tensor.name!r}",
+                hint=f"it has {', '.join(arrays) or 'none'}; the model wants {_describe(graph.inputs)}",
+            )
+        shape = shapes.get(tensor.name, tensor.shape)
+        if tuple(array.shape) != tuple(shape) or str(array.dtype) != tensor.dtype:
+            raise UsageError(
+                f"--input {path}: {tensor.name} is {array.dtype} {list(array.shape)}",
+                hint=f"the model wants {tensor.dtype} {list(shape)}",
+            )
+
+
+def plan_jobs(
+    request: ProfileRequest,
+    *,
+    graph: ModelGraph,
+    device: DeviceSpec,
+    os: OsChoice,
+    image: BuiltImage,
+    runtime: tuple[str, str],
+    limit_bytes: int,
+    run_dir: Path,
+    guest_code: Path,
+    identity: Path,
+    emulated: bool,
+) -> tuple[Job, ...]:
+    """The jobs of a profile, independent of one another; their folders below ``run_dir`` are made and filled."""
+    name, version = runtime
+    model = f"{_GUEST_MODEL}/{graph.path.name}"
+    mounts = [Mount(source=guest_code, target=_GUEST_CODE), Mount(source=graph.path.absolute(), target=model)]
+    for extra in graph.external_files:
+        relative = extra.absolute().relative_to(graph.path.absolute().parent)
+        mounts.append(Mount(source=extra.absolute(), target=f"{_GUEST_MODEL}/{relative}"))
+    if request.inputs not in {"random", "zeros"}:
+        mounts.append(Mount(source=Path(request.inputs).absolute(), target=_GUEST_NPZ))
+    mounts.append(Mount(source=identity / "meminfo", target="/proc/meminfo"))
+    if emulated:
+        mounts.append(Mount(source=identity / "cpuinfo", target="/proc/cpuinfo"))
+        mounts.append(Mount(source=identity / "cpu", target="/sys/devices/system/cpu"))
+    python = f"/usr/bin/python{image.spec.python}"
+    env = {"PYTHONPATH": f"/opt/{name}-{version}", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+    env["PATH"] = "/usr/bin:/bin"
+    jobs = []
+    for job_name in JOB_NAMES:
+        folder = run_dir / job_name
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_request(folder, job_name, request, format_and_runtime=(graph.format, name), model=model)
+        argv = (python, "-B", f"{_GUEST_CODE}/runner.py", f"{GUEST_RUN_DIR}/request.json")
+        valgrind, valgrind_env = _massif(image) if job_name == "heap" else ((), {})
+        jobs.append(
+            Job(
+                name=job_name,
+                image=image,
+                argv=(*valgrind, *argv),
+                env={**env, **valgrind_env},
+                run_dir=folder,
+                mounts=tuple(mounts),
+                cpu=os.emulated_cpu,
+                page_size_bytes=os.page_size_bytes,
+                hostname=device.id,
+                # valgrind's own memory is no part of the model's: a heap profile runs without the device's limit
+                memory_limit_bytes=None if job_name == "heap" else limit_bytes,
+                timeout_seconds=request.timeout_seconds,
+            )
+        )
+    return tuple(jobs)
+
+
+def _write_request(
+    folder: Path, job: JobName, request: ProfileRequest, *, format_and_runtime: tuple[str, str], model: str
+) -> None:
+    warmup, repeat = _REPEAT[job]
+    own_input = request.inputs not in {"random", "zeros"}
+    document = {
+        "schema": 1,
+        "model": model,
+        "format": format_and_runtime[0],
+        "runtime": format_and_runtime[1],
+        "threads": request.threads,
+        "warmup": warmup,
+        "repeat": repeat,
+        "seed": request.seed,
+        "inputs": "npz" if own_input else request.inputs,
+        "npz": _GUEST_NPZ if own_input else None,
+        "shapes": {name: list(shape) for name, shape in request.shapes.items()},
+        "profile": job,
+        "run_dir": GUEST_RUN_DIR,
+    }
+    (folder / "request.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _massif(image: BuiltImage) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The argv prefix and environment that run a program under massif.
+
+    ``/usr/bin/valgrind`` only finds its tool and starts it by ``execve``, which an emulated guest without binfmt
+    cannot; the tool itself is a static program that can be started directly.
+    """
+    tool = next(iter(sorted(image.root.glob("usr/libexec/valgrind/massif-*-linux"))), None) or next(
+        iter(sorted(image.root.glob("usr/lib/*/valgrind/massif-*-linux"))), None
+    )
+    if tool is None:
+        raise DataFileError(f"image {image.spec.id} has no valgrind", hint="add it to `packages` in its image.toml")
+    guest = Path("/") / tool.relative_to(image.root)
+    output = f"--massif-out-file={GUEST_RUN_DIR}/massif.out"
+    environment = {"VALGRIND_LIB": str(guest.parent), "VALGRIND_LAUNCHER": "/usr/bin/valgrind"}
+    return (str(guest), *_MASSIF_OPTIONS, output), environment
+
+
+def _describe(tensors: tuple[Tensor, ...] | list[Tensor]) -> str:
+    return ", ".join(f"{t.name} {t.dtype} {[s if isinstance(s, int) else '?' for s in t.shape]}" for t in tensors)

@@ -1,0 +1,106 @@
+"""What was run, as it stands in ``run.json``: enough to judge the run folder without anything else."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .metrics import Quantity
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorRecord(_Frozen):
+    """An input or output of the model; None or a name stands for a dimension given at run time."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+
+class OperatorRecord(_Frozen):
+    """An operator of the model file."""
+
+    index: int
+    type: str
+    version: int | None
+    domain: str
+    custom: bool
+    dtype: str | None
+
+
+class ModelRecord(_Frozen):
+    """The model file."""
+
+    path: str
+    sha256: str
+    format: Literal["tflite", "onnx"]
+    size_bytes: int
+    weights_bytes: int
+    inputs: tuple[TensorRecord, ...]
+    outputs: tuple[TensorRecord, ...]
+    operators: tuple[OperatorRecord, ...]
+
+
+class DeviceRecord(_Frozen):
+    """The device and what was taken of it for the run."""
+
+    id: str
+    name: str
+    core: str
+    cores: int
+    emulated_cpu: str
+    page_size_bytes: int
+    ram_bytes: int
+    available: Quantity
+    """RAM that a process may use on the idle device."""
+    memory_limit_bytes: int
+    memory_limit_source: str
+
+
+class ImageRecord(_Frozen):
+    """The image by id and digest."""
+
+    id: str
+    title: str
+    digest: str
+
+
+class RuntimeRecord(_Frozen):
+    """The runtime that was asked for."""
+
+    name: str
+    version: str
+    threads: int
+
+
+class EngineRecord(_Frozen):
+    """The engine, and the emulator by lock digest."""
+
+    name: Literal["local", "docker", "native", "replay"]
+    emulator_digest: str | None
+    isolated: bool
+
+
+class RunRecord(_Frozen):
+    """The whole record."""
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    started: str
+    """UTC, ISO 8601."""
+    host: dict[str, Any]
+    model: ModelRecord
+    device: DeviceRecord
+    image: ImageRecord
+    runtime: RuntimeRecord
+    engine: EngineRecord
+    inputs: str
+    """``random (seed 0)``, ``zeros`` or the name of the npz file."""
+    warmup: int
+    repeat: int
+    jobs: tuple[str, ...]
+    """Names of the job folders."""

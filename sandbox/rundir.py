@@ -1,0 +1,98 @@
+"""The run folder: the seam between running and judging. Names inside it, and what is written where.
+
+``run.json`` says what was run; each job has a folder with the guest's own files and ``outcome.json``. Everything
+after the engine reads only this folder, so a report can be made again from a copy of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
+from .engines.base import Outcome
+from .errors import DataFileError
+from .record import RunRecord
+
+RECORD = "run.json"
+OUTCOME = "outcome.json"
+RUNNER_REPORT = "runner.json"
+PHASES = "phases.jsonl"
+MASSIF = "massif.out"
+IDENTITY = "device"
+
+_OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+
+
+def write_record(run_dir: Path, record: RunRecord) -> None:
+    """Write what is about to run."""
+    (run_dir / RECORD).write_text(record.model_dump_json(indent=1) + "\n")
+
+
+def read_record(run_dir: Path) -> RunRecord:
+    """Read what was run. Raises `DataFileError` for a folder that is no run folder, or of another version."""
+    path = run_dir / RECORD
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataFileError(f"{run_dir} is not a run folder: {path.name} is missing", hint="give --run-dir") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataFileError(f"{path}: {where}: {first['msg']}", hint="run the profile again") from error
+
+
+def write_outcome(job_dir: Path, outcome: Outcome) -> None:
+    """Write how a job ended."""
+    (job_dir / OUTCOME).write_bytes(_OUTCOME.dump_json(outcome) + b"\n")
+
+
+def read_outcome(job_dir: Path) -> Outcome:
+    """Read how a job ended. Raises `DataFileError` when it was not run or the file is damaged."""
+    path = job_dir / OUTCOME
+    try:
+        return _OUTCOME.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataFileError(f"{path} is missing or damaged", hint="run the profile again") from error
+
+
+def read_runner_report(job_dir: Path) -> dict[str, Any] | None:
+    """What the runner in the guest wrote, or None when it did not live to write it. The guest is not trusted."""
+    try:
+        document = json.loads((job_dir / RUNNER_REPORT).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def read_phases(job_dir: Path) -> tuple[tuple[str, float], ...]:
+    """(phase, start in seconds of the guest's monotonic clock) in order; lines that do not parse are left out."""
+    phases = []
+    try:
+        lines = (job_dir / PHASES).read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            phases.append((str(entry["phase"]), float(entry["monotonic_ns"]) / 1e9))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return tuple(phases)
+
+
+def write_identity(run_dir: Path, device: DeviceSpec, os: OsChoice, available_bytes: int) -> Path:
+    """Write the device's /proc and /sys files; returns the folder (``cpuinfo``, ``meminfo``, ``cpu/``)."""
+    folder = run_dir / IDENTITY
+    processors = range(device.cpu.cores)
+    for number in processors:
+        (folder / "cpu" / f"cpu{number}").mkdir(parents=True, exist_ok=True)
+    (folder / "cpuinfo").write_text(render_cpuinfo(device, os))
+    total = os.mem_total_bytes or device.ram_bytes
+    (folder / "meminfo").write_text(render_meminfo(total, min(available_bytes, total)))
+    for name in ("online", "possible", "present"):
+        (folder / "cpu" / name).write_text(f"0-{processors[-1]}\n" if len(processors) > 1 else "0\n")
+    return folder
