@@ -112,19 +112,20 @@ def resolve_shapes(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> 
         elif len(shape) != len(tensor.shape):
             problem = f"{len(shape)} dimensions given, the model has {len(tensor.shape)}"
             raise UsageError(f"--shape {tensor.name}: {problem}", hint=hint)
-        elif graph.format == "onnx" and any(
-            isinstance(s, int) and s != g for s, g in zip(tensor.shape, shape, strict=True)
-        ):
+        elif graph.format == "onnx" and not _fits(tensor, shape):
             raise UsageError(f"--shape {tensor.name}: the model fixes other sizes", hint=hint)
         resolved[tensor.name] = shape
     return resolved
 
 
+def _fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    return all(given == own for own, given in zip(tensor.shape, shape, strict=True) if isinstance(own, int))
+
+
 def _with_batch_of_one(tensor: Tensor, graph: ModelGraph) -> tuple[int, ...]:
-    sizes = [
-        1 if index == 0 and graph.format == "tflite" and size is None else size
-        for index, size in enumerate(tensor.shape)
-    ]
+    sizes = list(tensor.shape)
+    if graph.format == "tflite" and sizes and sizes[0] is None:
+        sizes[0] = 1
     known = tuple(size for size in sizes if isinstance(size, int))
     if len(known) == len(sizes):
         return known

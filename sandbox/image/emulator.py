@@ -52,10 +52,9 @@ class Emulator:
 
     def program(self, name: str) -> tuple[str, ...]:
         """The argv that starts ``/usr/bin/<name>`` of the emulator image."""
-        usr = self.root / "usr"
-        loader = usr / ("lib64" if self.architecture == "amd64" else "lib") / _LOADERS[self.architecture]
-        libraries = usr / "lib" / self.triplet
-        return (str(loader), "--library-path", str(libraries), str(usr / "bin" / name))
+        libraries = self.root / "usr/lib" / self.triplet
+        loader = libraries / _LOADERS[self.architecture]
+        return (str(loader), "--library-path", str(libraries), str(self.root / "usr/bin" / name))
 
     def qemu(self, guest: Architecture, *, cpu: str, page_size_bytes: int) -> tuple[str, ...]:
         """The argv prefix that runs a guest program on the given core. There is no default core on purpose."""

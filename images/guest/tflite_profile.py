@@ -1,0 +1,224 @@
+"""Operator times of a TFLite interpreter: from its profiler's events to rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from backend import OperatorProfile, Row, numbered, operator_row
+from tflite_events import EventRecorder
+from tflite_hook import HookError, set_profiler
+
+#: XNNPACK times its operators with a microsecond clock.
+MICROSECOND = 1000
+#: The one delegate that these wheels apply by themselves and that reports operators.
+XNNPACK = "XNNPACK"
+#: XNNPACK writes the types into its operators' names: "Convolution (NHWC, QC8) IGEMM".
+XNNPACK_DTYPES = {
+    "F16": "float16",
+    "F32": "float32",
+    "QC8": "int8",
+    "QS8": "int8",
+    "QU8": "uint8",
+    "S16": "int16",
+    "S32": "int32",
+    "S8": "int8",
+    "U8": "uint8",
+}
+#: XNNPACK's names of operators ("Average Pooling (NHWC, F32)") that do what one TFLite operator does.
+XNNPACK_TYPES = {
+    "Add": "ADD",
+    "Average Pooling": "AVERAGE_POOL_2D",
+    "Concatenate": "CONCATENATION",
+    "Convolution": "CONV_2D",
+    "Deconvolution": "TRANSPOSE_CONV",
+    "Fully Connected": "FULLY_CONNECTED",
+    "Max Pooling": "MAX_POOL_2D",
+    "Multiply": "MUL",
+    "Sigmoid": "LOGISTIC",
+    "Softmax": "SOFTMAX",
+    "Static Reshape": "RESHAPE",
+    "Subtract": "SUB",
+    "Tanh": "TANH",
+    "Transpose": "TRANSPOSE",
+}
+
+
+@dataclass
+class Node:
+    """One executed node, summed over the recorded inferences; ``self_ns`` leaves out nodes inside it."""
+
+    tag: str
+    index: int
+    subgraph: int
+    #: Whether it is an operator inside a delegate; ``index`` then counts within one part of the graph that it took.
+    inner: bool = False
+    calls: int = 0
+    self_ns: int = 0
+
+
+@dataclass
+class _Frame:
+    """A node that is running, or the inference as a whole; ``last`` is what ran in it most recently."""
+
+    key: Any
+    node: Node | None = None
+    start: int = 0
+    inside: int = 0
+    last: Any = None
+    #: The delegate's operator that ran most recently, if nothing else ran since.
+    operator: int | None = None
+    part: Any = None
+
+
+class TfliteProfile:
+    """The profile of one interpreter. Made between its construction and ``allocate_tensors``."""
+
+    def __init__(self, interpreter: Any, module: Any) -> None:
+        self._interpreter = interpreter
+        self._recorder = EventRecorder()
+        self._reason: str | None = None
+        try:
+            set_profiler(interpreter, module, self._recorder.address)
+        except (HookError, LookupError, OSError, AttributeError, ValueError) as error:
+            self._reason = f"no profiler could be set: {error}"
+
+    def start(self) -> None:
+        """Record from the next inference on."""
+        self._recorder.recording = True
+
+    def mark_run(self) -> None:
+        """An inference is about to start."""
+        self._recorder.mark_run()
+
+    def result(self, repeat: int) -> OperatorProfile:
+        """Rows of the ``repeat`` inferences since ``start``; without a profiler, the static list of operators."""
+        self._recorder.recording = False
+        details = _OpDetails(self._interpreter)
+        if self._reason is not None:
+            return OperatorProfile(details.static_rows(), self._reason)
+        nodes = summed(self._recorder.events)
+        profile = numbered([_row(node, details, repeat) for node in nodes])
+        return replace(profile, overhead_ns=self._recorder.overhead_ns())
+
+
+def summed(events: Iterable[Sequence[Any]]) -> list[Node]:
+    """Events as executed nodes, in the order in which they first started.
+
+    A delegate reports its operators once it has run, numbered from 0 in each part of the graph that it took over and
+    with no word on which part that is. Parts are told apart by what ran before them.
+    """
+    nodes: dict[Any, Node] = {}
+    stack = [_Frame(key=None)]
+    for event in events:
+        frame = stack[-1]
+        if event[0] == "run":
+            stack = [_Frame(key=None)]
+        elif event[0] == "begin":
+            _, tag, index, subgraph, start = event
+            key = (subgraph, index, tag)
+            node = nodes.setdefault(key, Node(_text(tag), index, subgraph))
+            stack.append(_Frame(key, node, start))
+        elif event[0] == "end" and frame.node is not None:
+            stack.pop()
+            elapsed = event[1] - frame.start
+            frame.node.calls += 1
+            frame.node.self_ns += max(0, elapsed - frame.inside)
+            stack[-1].inside += elapsed
+            stack[-1].last, stack[-1].operator = frame.key, None
+        elif event[0] == "add":
+            _, tag, index, subgraph, elapsed = event
+            if frame.operator is None or index <= frame.operator:
+                frame.part = (frame.key, frame.last)
+            key = (frame.part, index, tag)
+            frame.last, frame.operator = key, index
+            node = nodes.setdefault(key, Node(_text(tag), index, subgraph, inner=True))
+            node.calls += 1
+            node.self_ns += elapsed
+            frame.inside += elapsed
+    return list(nodes.values())
+
+
+def _text(tag: bytes | None) -> str:
+    return (tag or b"").decode("utf-8", "replace")
+
+
+def _row(node: Node, details: _OpDetails, repeat: int) -> Row:
+    time_ns = round(node.self_ns / repeat)
+    if node.inner:
+        return operator_row(
+            type=xnnpack_type(node.tag),
+            name=node.tag,
+            dtype=xnnpack_dtype(node.tag),
+            delegate=XNNPACK,
+            calls=node.calls,
+            time_ns=time_ns,
+            resolution_ns=MICROSECOND,
+            subgraph=node.subgraph,
+        )
+    delegated = "delegate" in node.tag.lower()
+    name, dtype = (None, None) if delegated else details.output(node.index, node.subgraph)
+    return operator_row(
+        type="DELEGATE" if delegated else node.tag,
+        name=name or node.tag,
+        dtype=dtype,
+        delegate=XNNPACK if delegated else None,
+        calls=node.calls,
+        time_ns=time_ns,
+        resolution_ns=1,
+        subgraph=node.subgraph,
+    )
+
+
+def xnnpack_type(tag: str) -> str:
+    """XNNPACK's operator under TFLite's name for it, or under its own where there is no such name.
+
+    It is the operator that ran, which may differ from the model's: XNNPACK runs 1x1 convolutions as fully connected.
+    """
+    operator = tag.split(" (", 1)[0].strip()
+    if operator == "Convolution" and "DWConv" in tag:
+        return "DEPTHWISE_CONV_2D"
+    return XNNPACK_TYPES.get(operator, operator)
+
+
+def xnnpack_dtype(tag: str) -> str | None:
+    """The element type in XNNPACK's name for the operator, if it is one that numpy knows."""
+    inside = re.search(r"\(([^)]*)\)", tag)
+    words = inside.group(1).replace(" ", "").split(",") if inside else []
+    return next((XNNPACK_DTYPES[word] for word in words if word in XNNPACK_DTYPES), None)
+
+
+class _OpDetails:
+    """What the interpreter tells of its nodes and tensors (main subgraph only)."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._ops = {int(op["index"]): op for op in interpreter._get_ops_details()}  # noqa: SLF001 - no public way
+        self._tensors = {int(tensor["index"]): tensor for tensor in interpreter.get_tensor_details()}
+
+    def output(self, index: int, subgraph: int) -> tuple[str | None, str | None]:
+        """Name and type of the first output of a node, where known."""
+        op = self._ops.get(index) if subgraph == 0 else None
+        tensor = self._tensors.get(int(op["outputs"][0])) if op is not None and len(op["outputs"]) else None
+        if tensor is None:
+            return None, None
+        dtype = tensor["dtype"]
+        return str(tensor["name"]), getattr(dtype, "__name__", None)
+
+    def static_rows(self) -> list[Row]:
+        """All nodes of the model in file order, without times."""
+        rows = []
+        for index, op in self._ops.items():
+            name, dtype = self.output(index, 0)
+            row = operator_row(
+                type=str(op["op_name"]),
+                name=name or "",
+                dtype=dtype,
+                delegate=None,
+                calls=None,
+                time_ns=None,
+                resolution_ns=1,
+            )
+            rows.append(dict(row, index=index))
+        return rows
