@@ -54,6 +54,8 @@ class MemoryTrace:
 
     samples: tuple[tuple[float, int, int], ...] = ()
     """(seconds since start, guest, emulator), at each new maximum and every quarter second."""
+    started_seconds: float = 0.0
+    """The start, on the monotonic clock that guest and host share."""
     guest_peak_bytes: int | None = None
     guest_peak_high_bytes: int | None = None
     """No more than this: the kernel's own high-water mark of the whole, less the emulator's share at the peak."""

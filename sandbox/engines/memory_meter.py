@@ -59,6 +59,7 @@ class MemoryMeter:
         guest, emulator = self._peak
         return MemoryTrace(
             samples=tuple(self._samples),
+            started_seconds=self._started,
             guest_peak_bytes=guest,
             guest_peak_high_bytes=max(guest, self._high_water - emulator),
             emulator_bytes=emulator,

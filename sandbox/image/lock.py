@@ -97,6 +97,7 @@ def _private_apt(scratch: Path, spec: ImageSpec, sources: Sources, keyring: str)
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
         "Acquire::ForceHash": "SHA256",
+        "Acquire::Retries": "3",
         "Acquire::Check-Valid-Until": "false",  # an archived release has an old Release file; its signature still holds
         "Debug::NoLocking": "true",
     }

@@ -1,0 +1,68 @@
+"""Memory trace and phases of a run → peak, baseline, phases. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox.engines.base import MemoryTrace
+from sandbox.metrics import Metric, Quantity, Unavailable
+
+_SOURCE = "resident pages of the guest, read from outside the emulator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseMemory:
+    """A phase, its start in seconds since the run's start, and the guest's memory when it ended."""
+
+    name: str
+    start: Quantity
+    rss_at_end: Quantity
+
+
+def peak_rss(trace: MemoryTrace, *, emulated: bool) -> Quantity:
+    """The guest's highest resident memory; ``high`` is the kernel's high-water mark less the emulator's share."""
+    if trace.guest_peak_bytes is None:
+        return Unavailable(unavailable=trace.unavailable or "the run left no memory reading")
+    return Metric(
+        value=trace.guest_peak_bytes,
+        unit="byte",
+        mode="emulated" if emulated else "measured",
+        low=trace.guest_peak_bytes,
+        high=trace.guest_peak_high_bytes,
+        source=_SOURCE,
+    )
+
+
+def emulator_overhead(trace: MemoryTrace, *, emulated: bool) -> Quantity:
+    """What the emulator itself held when the guest was at its peak; it is in no other figure."""
+    if not emulated:
+        return Unavailable(unavailable="no emulator ran")
+    if trace.emulator_bytes is None:
+        return Unavailable(unavailable=trace.unavailable or "the run left no memory reading")
+    return Metric(value=trace.emulator_bytes, unit="byte", mode="measured", source="emulator's pages on this host")
+
+
+def phase_memory(
+    trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emulated: bool
+) -> tuple[PhaseMemory, ...]:
+    """Each phase with the memory at its end. ``phases``: (name, start on the clock that the trace uses)."""
+    rows = []
+    for index, (name, start) in enumerate(phases):
+        end = phases[index + 1][1] if index + 1 < len(phases) else float("inf")
+        seen = [guest for seconds, guest, _emulator in trace.samples if trace.started_seconds + seconds <= end]
+        rss: Quantity = Unavailable(unavailable="no memory reading before the end of this phase")
+        if seen:
+            mode = "emulated" if emulated else "measured"
+            rss = Metric(value=seen[-1], unit="byte", mode=mode, source=_SOURCE)  # type: ignore[arg-type]
+        since = max(start - trace.started_seconds, 0.0)
+        rows.append(
+            PhaseMemory(name=name, start=Metric(value=since, unit="second", mode="measured"), rss_at_end=rss)
+        )
+    return tuple(rows)
+
+
+def runtime_baseline(phases: Sequence[PhaseMemory]) -> Quantity:
+    """What the runtime and its interpreter hold before any model is loaded."""
+    found = next((phase.rss_at_end for phase in phases if phase.name == "import"), None)
+    return found or Unavailable(unavailable="the run ended before the runtime was imported")

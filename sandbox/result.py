@@ -1,0 +1,218 @@
+"""The one document that a profile ends in: ``--format json``, and what every report is made from.
+
+The published schema is ``schema()``; ``docs/result.schema.json`` holds a copy that a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import DataFileError
+from .metrics import Quantity
+from .record import TensorRecord
+
+SCHEMA_VERSION = 1
+CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency"]
+CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
+OpStatus = Literal["native", "delegated", "missing", "not_run"]
+VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tool(_Frozen):
+    """Who wrote the document."""
+
+    name: Literal["edge-sandbox"] = "edge-sandbox"
+    version: str
+
+
+class Model(_Frozen):
+    """The model file and its interface."""
+
+    path: str
+    sha256: str
+    format: Literal["tflite", "onnx"]
+    size_bytes: int
+    inputs: tuple[TensorRecord, ...]
+    outputs: tuple[TensorRecord, ...]
+
+
+class Device(_Frozen):
+    """The device that was emulated."""
+
+    id: str
+    name: str
+    core: str
+    cores: int
+    emulated_cpu: str
+    page_size_bytes: int
+    ram_bytes: int
+
+
+class Image(_Frozen):
+    """The pinned image, by the digest of its lock."""
+
+    id: str
+    title: str
+    digest: str
+
+
+class Runtime(_Frozen):
+    """The runtime that ran the model."""
+
+    name: str
+    version: str
+    threads: int
+    kernels: tuple[str, ...]
+    """Delegates or execution providers that took operators, as the runtime reported them."""
+    python: str | None
+    numpy: str | None
+
+
+class Engine(_Frozen):
+    """What ran it on this host."""
+
+    name: Literal["local", "docker", "native", "replay"]
+    emulator: str | None
+    emulator_digest: str | None
+    isolation: str
+    memory_limit: str
+    """What enforced the device's RAM: ``cgroup v2``, ``watchdog`` …"""
+
+
+class Phase(_Frozen):
+    """A part of the run and the guest's resident memory at its end."""
+
+    name: str
+    start: Quantity
+    rss_at_end: Quantity
+
+
+class Memory(_Frozen):
+    """Memory of the latency run: the guest's alone, the emulator's apart."""
+
+    peak_rss: Quantity
+    weights: Quantity
+    runtime_baseline: Quantity
+    emulator_overhead: Quantity
+    available: Quantity
+    headroom: Quantity
+    limit: Quantity
+    phases: tuple[Phase, ...]
+    timeline: tuple[tuple[float, int], ...]
+    """(seconds since the start, bytes resident)."""
+
+
+class HeapSite(_Frozen):
+    """What a library, or a function in it, held at the heap's peak."""
+
+    library: str
+    function: str | None
+    size: Quantity
+
+
+class Heap(_Frozen):
+    """Allocations as massif counted them in the heap run."""
+
+    peak: Quantity
+    by_library: tuple[HeapSite, ...]
+    sites: tuple[HeapSite, ...]
+    timeline: tuple[tuple[float, int], ...]
+    timeline_unit: str
+
+
+class Latency(_Frozen):
+    """Time of an inference; until a calibration turns it into the device's it is the emulator's, and says so."""
+
+    mean: Quantity
+    p95: Quantity
+    throughput: Quantity
+    samples: tuple[float, ...]
+    """Seconds of every timed inference, in order."""
+
+
+class Op(_Frozen):
+    """An operator as it was executed, or why it was not."""
+
+    index: int
+    type: str
+    name: str
+    dtype: str | None
+    delegate: str | None
+    instructions: Quantity
+    time: Quantity
+    status: OpStatus
+    detail: str | None = None
+
+
+class Check(_Frozen):
+    """One question, its answer, and the reason in a sentence."""
+
+    id: CheckId
+    status: CheckStatus
+    value: Quantity | None = None
+    limit: Quantity | None = None
+    reason: str
+    fix: str | None = None
+    """The first thing to do about it."""
+
+
+class Verdict(_Frozen):
+    """The answer."""
+
+    status: VerdictStatus
+    reasons: tuple[str, ...]
+    fix: str | None = None
+
+
+class Result(_Frozen):
+    """The whole document."""
+
+    schema_version: Literal[1] = 1
+    tool: Tool
+    started: str
+    host: dict[str, Any]
+    model: Model
+    device: Device
+    image: Image
+    runtime: Runtime
+    engine: Engine
+    memory: Memory
+    heap: Heap
+    latency: Latency
+    ops: tuple[Op, ...]
+    ops_unavailable: str | None
+    checks: tuple[Check, ...]
+    verdict: Verdict
+    warnings: tuple[str, ...]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the document."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema()}
+
+
+def parse_result(text: str, origin: Path) -> Result:
+    """Read a document. Raises `DataFileError` for other files, and for versions that this tool does not know."""
+    try:
+        document: Any = json.loads(text)
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != SCHEMA_VERSION:
+            raise DataFileError(
+                f"{origin}: schema_version is {version!r}, this edge-sandbox reads {SCHEMA_VERSION}",
+                hint="make the result again with this version, or read it with the version that wrote it",
+            )
+        return Result.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataFileError(f"{origin}: {where}: {first['msg']}", hint="make the result again") from error
+    except ValueError as error:
+        raise DataFileError(f"{origin} is not a result document: {error}", hint="give a --format json file") from error
