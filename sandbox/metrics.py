@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Unit = Literal["byte", "second", "instruction", "cycle", "joule", "inference/second"]
 Mode = Literal["measured", "emulated", "calibrated", "predicted"]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Metric(BaseModel):
@@ -15,11 +16,11 @@ class Metric(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: Annotated[float, Field(allow_inf_nan=False)]
+    value: _Finite
     unit: Unit
     mode: Mode
-    low: float | None = None
-    high: float | None = None
+    low: _Finite | None = None
+    high: _Finite | None = None
     source: str | None = None
     """What produced the number: an emulator and its version, a profiler, a calibration id, a document."""
 

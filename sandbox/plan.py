@@ -170,6 +170,7 @@ def plan_jobs(
     request: ProfileRequest,
     *,
     graph: ModelGraph,
+    shapes: Mapping[str, tuple[int, ...]],
     device: DeviceSpec,
     os: OsChoice,
     image: BuiltImage,
@@ -200,7 +201,7 @@ def plan_jobs(
     for job_name in JOB_NAMES:
         folder = run_dir / job_name
         folder.mkdir(parents=True, exist_ok=True)
-        _write_request(folder, job_name, request, format_and_runtime=(graph.format, name), model=model)
+        _write_request(folder, job_name, request, shapes=shapes, format_and_runtime=(graph.format, name), model=model)
         argv = (python, "-B", f"{_GUEST_CODE}/runner.py", f"{GUEST_RUN_DIR}/request.json")
         valgrind, valgrind_env = _massif(image) if job_name == "heap" else ((), {})
         jobs.append(
@@ -223,7 +224,13 @@ def plan_jobs(
 
 
 def _write_request(
-    folder: Path, job: JobName, request: ProfileRequest, *, format_and_runtime: tuple[str, str], model: str
+    folder: Path,
+    job: JobName,
+    request: ProfileRequest,
+    *,
+    shapes: Mapping[str, tuple[int, ...]],
+    format_and_runtime: tuple[str, str],
+    model: str,
 ) -> None:
     warmup, repeat = _REPEAT[job]
     own_input = request.inputs not in {"random", "zeros"}
@@ -238,7 +245,7 @@ def _write_request(
         "seed": request.seed,
         "inputs": "npz" if own_input else request.inputs,
         "npz": _GUEST_NPZ if own_input else None,
-        "shapes": {name: list(shape) for name, shape in request.shapes.items()},
+        "shapes": {name: list(shape) for name, shape in shapes.items()},
         "profile": job,
         "run_dir": GUEST_RUN_DIR,
     }

@@ -52,7 +52,10 @@ def run(
         except subprocess.TimeoutExpired:
             timed_out = True
             stop(process)
-            out, err = process.communicate()
+            try:
+                out, err = process.communicate(timeout=_GRACE_SECONDS)
+            except subprocess.TimeoutExpired as open_pipe:  # held by something that left the group
+                out, err = open_pipe.stdout or b"", open_pipe.stderr or b""
     seconds = time.monotonic() - started
     _log.debug("exit %s after %.2f s", process.returncode, seconds)
     return Completed(

@@ -100,7 +100,5 @@ class RunRecord(_Frozen):
     engine: EngineRecord
     inputs: str
     """``random (seed 0)``, ``zeros`` or the name of the npz file."""
-    warmup: int
-    repeat: int
     jobs: tuple[str, ...]
     """Names of the job folders."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from .errors import UsageError
@@ -19,18 +20,19 @@ _BYTE_FACTORS = {
     "GB": 1000**3,
     "GIB": 1024**3,
 }
-_SECOND_FACTORS = {"NS": 1e-9, "US": 1e-6, "µS": 1e-6, "MS": 1e-3, "S": 1.0, "MIN": 60.0}
-_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", re.ASCII | re.IGNORECASE)
+_SECOND_FACTORS = {"NS": 1e-9, "US": 1e-6, "MS": 1e-3, "S": 1.0, "MIN": 60.0}
+_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµμ]*)\s*", re.ASCII)
+_MICRO = str.maketrans("µμ", "uu")  # the micro sign and the Greek letter, neither of which upper() keeps
 
 
 def parse_size(text: str) -> int:
     """Bytes in ``text``: ``512M`` and ``512MiB`` are binary, ``512MB`` decimal. Raises `UsageError`."""
-    return round(_parse(text, _BYTE_FACTORS, "a size", "512M, 1.5GiB or 800MB"))
+    return round(_parse(text, _BYTE_FACTORS, "a size", "512M, 1.5GiB or 800MB", smallest=1))
 
 
 def parse_duration(text: str) -> float:
     """Seconds in ``text``, which must carry a unit (``50ms``). Raises `UsageError`."""
-    return _parse(text, _SECOND_FACTORS, "a time", "50ms, 1.5s or 2min")
+    return _parse(text, _SECOND_FACTORS, "a time", "50ms, 1.5s or 2min", smallest=1e-12)
 
 
 def format_size(size_bytes: float) -> str:
@@ -43,12 +45,15 @@ def format_duration(seconds: float) -> str:
     return _format(seconds, [("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)], "ns", small_factor=1e-9)
 
 
-def _parse(text: str, factors: dict[str, float] | dict[str, int], what: str, examples: str) -> float:
+def _parse(
+    text: str, factors: dict[str, float] | dict[str, int], what: str, examples: str, *, smallest: float
+) -> float:
     match = _NUMBER_AND_UNIT.fullmatch(text)
-    factor = factors.get(match[2].upper()) if match else None
-    if match is None or factor is None or float(match[1]) == 0:
+    factor = factors.get(match[2].translate(_MICRO).upper()) if match else None
+    value = float(match[1]) * factor if match and factor else math.nan
+    if not smallest <= value < math.inf:
         raise UsageError(f"{text!r} is not {what}", hint=f"write it like {examples}")
-    return float(match[1]) * factor
+    return value
 
 
 def _format(value: float, scale: list[tuple[str, float]], small_unit: str, *, small_factor: float = 1.0) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,24 @@ class ImageBuilder:
             return self._build(spec, lock)
         return self._build(spec, self._derived(spec, lock, known[name], version))
 
+    def runtimes(self, image_id: str) -> tuple[str, ...]:
+        """Names of the image's runtimes, the preferred first."""
+        return tuple(runtime.name for runtime in load_spec(image_id, self.images).runtimes)
+
+    def guest_code(self, image: BuiltImage) -> Path:
+        """The folder of our code that runs in the guest, compiled for the image's Python once and kept by content."""
+        sources = sorted((self.images / "guest").glob("*.py"))
+        digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
+        spec = image.spec
+        final = self.store.directory / "guest" / f"{spec.id}-{spec.python}-{digest[:16]}"
+        if not final.is_dir():
+            with self.store.exclusive(final.name), self.store.fresh(final) as work:
+                for path in sources:
+                    shutil.copyfile(path, work / path.name)
+                interpreter = self._interpreter(spec, self.emulator(), image.root)
+                compile_python([work], strip=work, prefix=Path("/edge/guest"), interpreter=interpreter)
+        return final
+
     def _derived(self, spec: ImageSpec, lock: Lock, runtime: RuntimeSpec, version: str) -> Lock:
         path = self.store.directory / "derived" / f"{lock.image}-{lock.digest[:16]}-{runtime.name}-{version}.json"
         with self.store.exclusive(path.stem):
@@ -76,10 +96,14 @@ class ImageBuilder:
             sources = find_sources(self.mirror)
             fetch_debs(lock.debs, resolved=lock.resolved, sources=sources, downloads=downloads, progress=self.progress)
             fetch_wheels(lock.wheels, spec, downloads, self.progress)
-            with self.store.building(spec, lock) as work:
+            with self.store.building(lock) as work:
                 unpack(spec, lock, downloads, work / "root", self.progress)
                 if emulator is not None:
-                    compile_python(spec, work / "root", self._interpreter(spec, emulator, work / "root"), self.progress)
+                    root = work / "root"
+                    with self.progress.task(f"compiling Python files of {spec.id}"):
+                        folders = [root / "usr/lib" / f"python{spec.python}", root / "usr/lib/python3", root / "opt"]
+                        interpreter = self._interpreter(spec, emulator, root)
+                        compile_python(folders, strip=root, prefix=Path("/"), interpreter=interpreter)
         return BuiltImage(spec=spec, lock=lock, directory=self.store.image_directory(lock))
 
     def _interpreter(self, spec: ImageSpec, emulator: Emulator, root: Path) -> tuple[str, ...]:

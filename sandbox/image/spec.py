@@ -109,6 +109,11 @@ class Lock(_Frozen):
         parts += [f"{w.runtime} {w.filename} {w.sha256}" for w in self.wheels]
         return hashlib.sha256("\n".join([self.image, *sorted(parts)]).encode()).hexdigest()
 
+    @property
+    def files(self) -> tuple[LockedDeb | LockedWheel, ...]:
+        """All locked files."""
+        return (*self.debs, *self.wheels)
+
     def runtime_versions(self, name: str) -> tuple[str, ...]:
         """Locked versions of a runtime."""
         return tuple(w.version for w in self.wheels if w.name == name and w.runtime == f"{name}-{w.version}")

@@ -114,19 +114,24 @@ class Store:
             return str(name or directory / _MARKER)
 
     @contextlib.contextmanager
-    def building(self, spec: ImageSpec, lock: Lock) -> Iterator[Path]:
+    def building(self, lock: Lock) -> Iterator[Path]:
         """A fresh folder to build in, which becomes the image when the block ends well and vanishes when not."""
-        final = self.image_directory(lock)
+        with self.fresh(self.image_directory(lock)) as work:
+            (work / "root").mkdir()
+            yield work
+            (work / _MARKER).write_text(json.dumps(_sizes(work / "root")))
+
+    @contextlib.contextmanager
+    def fresh(self, final: Path) -> Iterator[Path]:
+        """An empty folder that takes the place of ``final`` when the block ends well, and vanishes when not."""
         with disk_errors(self.directory):
             final.parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f".{spec.id}-", dir=final.parent))
+            work = Path(tempfile.mkdtemp(prefix=".making-", dir=final.parent))
             try:
-                (work / "root").mkdir()
+                work.chmod(0o755)
                 yield work
-                (work / _MARKER).write_text(json.dumps(_sizes(work / "root")))
                 if final.exists():
                     remove_tree(final)
-                work.chmod(0o755)
                 work.rename(final)
             except BaseException:
                 remove_tree(work)

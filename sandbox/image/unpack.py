@@ -11,6 +11,7 @@ import io
 import stat
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -47,19 +48,15 @@ def unpack(spec: ImageSpec, lock: Lock, downloads: Downloads, root: Path, progre
     _finish(spec, root)
 
 
-def compile_python(spec: ImageSpec, root: Path, interpreter: tuple[str, ...], progress: Progress) -> None:
-    """Compile the image's Python files with its own Python, started by ``interpreter`` (an argv prefix).
+def compile_python(folders: Sequence[Path], *, strip: Path, prefix: Path, interpreter: tuple[str, ...]) -> None:
+    """Compile Python files with the image's own Python, started by ``interpreter`` (an argv prefix).
 
-    Compiled files are tied to the hash-less mode, so they stay valid whatever happens to time stamps; tests and
-    tools that a runtime never imports are left out.
+    Compiled files are not tied to time stamps; tests and tools that a runtime never imports are left out. A file
+    that does not compile stays as it is, as after Debian's own maintainer scripts.
     """
-    folders = [root / "usr/lib" / f"python{spec.python}", root / "usr/lib/python3/dist-packages", root / "opt"]
     argv = [*interpreter, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
-    argv += ["-s", str(root), "-p", "/", "-x", _NOT_IMPORTED, *(str(f) for f in folders if f.is_dir())]
-    with progress.task(f"compiling Python files of {spec.id}"):
-        done = process.run(argv, timeout=_COMPILE_SECONDS, env={})
-    if done.returncode != 0 and done.stderr:
-        progress.warn(f"{spec.id}: some Python files stay uncompiled: {done.stderr.splitlines()[-1]}")
+    argv += ["-s", str(strip), "-p", str(prefix), "-x", _NOT_IMPORTED, *(str(f) for f in folders if f.is_dir())]
+    process.run(argv, timeout=_COMPILE_SECONDS, env={})
 
 
 def _unpack_deb(path: Path, deb: LockedDeb, keep: tuple[str, ...], root: Path) -> None:

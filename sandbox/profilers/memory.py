@@ -43,9 +43,7 @@ def emulator_overhead(trace: MemoryTrace, *, emulated: bool) -> Quantity:
     return Metric(value=trace.emulator_bytes, unit="byte", mode="measured", source="emulator's pages on this host")
 
 
-def phase_memory(
-    trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emulated: bool
-) -> tuple[PhaseMemory, ...]:
+def phase_memory(trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emulated: bool) -> tuple[PhaseMemory, ...]:
     """Each phase with the memory at its end. ``phases``: (name, start on the clock that the trace uses)."""
     rows = []
     for index, (name, start) in enumerate(phases):
@@ -54,11 +52,9 @@ def phase_memory(
         rss: Quantity = Unavailable(unavailable="no memory reading before the end of this phase")
         if seen:
             mode = "emulated" if emulated else "measured"
-            rss = Metric(value=seen[-1], unit="byte", mode=mode, source=_SOURCE)  # type: ignore[arg-type]
+            rss = Metric(value=seen[-1], unit="byte", mode=mode, source=_SOURCE)
         since = max(start - trace.started_seconds, 0.0)
-        rows.append(
-            PhaseMemory(name=name, start=Metric(value=since, unit="second", mode="measured"), rss_at_end=rss)
-        )
+        rows.append(PhaseMemory(name=name, start=Metric(value=since, unit="second", mode="measured"), rss_at_end=rss))
     return tuple(rows)
 
 

@@ -37,7 +37,9 @@ def executed_rows(report: Mapping[str, Any] | None, *, emulated: bool, source: s
     return tuple(_row(index, row, mode, source) for index, row in enumerate(rows) if isinstance(row, dict))
 
 
-def static_rows(operators: Sequence[OperatorRecord], missing: Mapping[str, str], reason: str) -> tuple[OperatorRow, ...]:
+def static_rows(
+    operators: Sequence[OperatorRecord], missing: Mapping[str, str], reason: str
+) -> tuple[OperatorRow, ...]:
     """Rows of the model file, for a run that gave none. ``missing``: operator type → what the runtime said of it."""
     return tuple(
         OperatorRow(

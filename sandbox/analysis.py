@@ -1,0 +1,220 @@
+"""A run folder → the result document. Reads the folder, starts nothing, so it can be done again at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from . import rundir, stats
+from .engines.base import Outcome
+from .errors import DataFileError, UsageError
+from .metrics import Metric, Mode, Quantity, Unavailable
+from .profilers import memory, ops
+from .profilers.massif import parse_massif
+from .record import RunRecord
+from .result import (
+    Device,
+    Engine,
+    Heap,
+    HeapSite,
+    Image,
+    Latency,
+    Memory,
+    Model,
+    Op,
+    Phase,
+    Result,
+    Runtime,
+    Tool,
+)
+from .verdict import Failure, failure_checks, find_failure, judge, memory_check
+
+_SITES = 12
+
+
+def analyse(run_dir: Path) -> Result:
+    """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs)."""
+    record = rundir.read_record(run_dir)
+    latency_dir = run_dir / "latency"
+    outcome, report = rundir.read_outcome(latency_dir), rundir.read_runner_report(latency_dir)
+    phases = rundir.read_phases(latency_dir)
+    failure = find_failure(outcome, report, phases, record.device.memory_limit_bytes)
+    _refuse_wrong_inputs(report)
+    emulated = outcome.emulator is not None
+    source = f"{outcome.emulator}, wall time on this host" if emulated else "wall time on this host's own core"
+    rows, ops_unavailable = _operators(run_dir, record, failure, emulated=emulated, source=source)
+    native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
+    measured = _memory(record, outcome, phases, emulated=emulated)
+    checks = (
+        memory_check(
+            measured.peak_rss,
+            record.device.available,
+            record.device.memory_limit_bytes,
+            failure,
+            limit_source=record.device.memory_limit_source,
+        ),
+        *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
+    )
+    return Result(
+        tool=Tool(version=record.tool_version),
+        started=record.started,
+        host=record.host,
+        model=Model(**record.model.model_dump(include=set(Model.model_fields))),
+        device=Device(**record.device.model_dump(include=set(Device.model_fields))),
+        image=Image(**record.image.model_dump()),
+        runtime=_runtime(record, report),
+        engine=Engine(
+            name=record.engine.name,
+            emulator=outcome.emulator,
+            emulator_digest=record.engine.emulator_digest if emulated else None,
+            isolation=outcome.isolation,
+            memory_limit=outcome.limit_mechanism,
+        ),
+        memory=measured,
+        heap=_heap(run_dir, record, failure, emulated=emulated),
+        latency=_latency(report, failure, emulated=emulated, source=source),
+        ops=tuple(Op(**_fields(row)) for row in rows),
+        ops_unavailable=ops_unavailable,
+        checks=checks,
+        verdict=judge(checks),
+        warnings=tuple(_warnings(record, outcome, emulated=emulated)),
+    )
+
+
+def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float], ...], *, emulated: bool) -> Memory:
+    trace, device = outcome.memory, record.device
+    by_phase = memory.phase_memory(trace, phases, emulated=emulated)
+    peak = memory.peak_rss(trace, emulated=emulated)
+    limit = Metric(value=device.memory_limit_bytes, unit="byte", mode="predicted", source=device.memory_limit_source)
+    headroom: Quantity = Unavailable(unavailable="the peak or the available memory is not known")
+    if isinstance(peak, Metric) and isinstance(device.available, Metric):
+        left = device.available.value - (peak.high or peak.value)
+        headroom = Metric(value=left, unit="byte", mode=peak.mode, source="available less peak")
+    return Memory(
+        peak_rss=peak,
+        weights=Metric(
+            value=record.model.weights_bytes, unit="byte", mode="predicted", source="constant data in the model file"
+        ),
+        runtime_baseline=memory.runtime_baseline(by_phase),
+        emulator_overhead=memory.emulator_overhead(trace, emulated=emulated),
+        available=device.available,
+        headroom=headroom,
+        limit=limit,
+        phases=tuple(Phase(**_fields(phase)) for phase in by_phase),
+        timeline=tuple((seconds, guest) for seconds, guest, _emulator in trace.samples),
+    )
+
+
+def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool) -> Heap:
+    reason = _job_problem(run_dir, record, "heap") or (failure.reason if failure else None)
+    if reason is None:
+        try:
+            profile = parse_massif((run_dir / "heap" / rundir.MASSIF).read_text(errors="replace"))
+        except OSError:
+            reason = "massif left no file"
+        except DataFileError as error:
+            reason = error.message
+    if reason is not None:
+        return Heap(peak=Unavailable(unavailable=reason), by_library=(), sites=(), timeline=(), timeline_unit="i")
+    mode: Mode = "emulated" if emulated else "measured"
+
+    def size(value: int) -> Metric:
+        return Metric(value=value, unit="byte", mode=mode, source="valgrind massif")
+
+    return Heap(
+        peak=size(profile.peak_bytes),
+        by_library=tuple(HeapSite(library=lib, function=None, size=size(n)) for lib, n in profile.by_library),
+        sites=tuple(
+            HeapSite(library=site.library, function=site.function, size=size(site.bytes))
+            for site in profile.sites[:_SITES]
+        ),
+        timeline=tuple((float(s.time), s.heap_bytes + s.extra_bytes) for s in profile.snapshots),
+        timeline_unit=profile.time_unit,
+    )
+
+
+def _operators(
+    run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool, source: str
+) -> tuple[tuple[ops.OperatorRow, ...], str | None]:
+    if failure is not None:
+        missing = {failure.missing_operator: failure.reason} if failure.missing_operator else {}
+        return ops.static_rows(record.model.operators, missing, "the model did not run to its end"), failure.reason
+    problem = _job_problem(run_dir, record, "operators")
+    report = None if problem else rundir.read_runner_report(run_dir / "operators")
+    rows = ops.executed_rows(report, emulated=emulated, source=source)
+    if rows:
+        note = report.get("operators_unavailable") if report else None
+        return rows, str(note) if note else None
+    why = problem or str((report or {}).get("operators_unavailable") or "the runtime's profiler gave no rows")
+    return ops.static_rows(record.model.operators, {}, why), why
+
+
+def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:
+    """Why a job beside the latency run gave nothing, or None."""
+    if job not in record.jobs:
+        return f"the {job} run was not asked for"
+    if not (run_dir / job / rundir.OUTCOME).is_file():
+        return f"the {job} run was not made, for the model had failed by then"
+    outcome = rundir.read_outcome(run_dir / job)
+    report = rundir.read_runner_report(run_dir / job)
+    found = find_failure(outcome, report, rundir.read_phases(run_dir / job), None)
+    return f"the {job} run failed: {found.reason}" if found else None
+
+
+def _latency(report: Mapping[str, Any] | None, failure: Failure | None, *, emulated: bool, source: str) -> Latency:
+    values = report.get("latencies_ns") if report else None
+    numbers = [v for v in values if isinstance(v, (int, float)) and 0 < v < 1e15] if isinstance(values, list) else []
+    samples = tuple(value / 1e9 for value in numbers)
+    if not samples:
+        nothing = Unavailable(unavailable=failure.reason if failure else "the run timed no inference")
+        return Latency(mean=nothing, p95=nothing, throughput=nothing, samples=())
+    mode: Mode = "emulated" if emulated else "measured"
+    mean = stats.mean(samples)
+    high_percentile = stats.p95(samples)
+    few = Unavailable(unavailable=f"{len(samples)} inferences are too few for a 95th percentile")
+    low, high = min(samples), max(samples)
+    return Latency(
+        mean=Metric(value=mean, unit="second", mode=mode, low=low, high=high, source=source),
+        p95=few if high_percentile is None else Metric(value=high_percentile, unit="second", mode=mode, source=source),
+        throughput=Metric(
+            value=1 / mean, unit="inference/second", mode=mode, low=1 / high, high=1 / low, source=source
+        ),
+        samples=samples,
+    )
+
+
+def _runtime(record: RunRecord, report: Mapping[str, Any] | None) -> Runtime:
+    said = report.get("runtime") if report else None
+    said = said if isinstance(said, dict) else {}
+    kernels = said.get("delegates") or said.get("providers") or []
+    return Runtime(
+        **record.runtime.model_dump(),
+        kernels=tuple(str(kernel) for kernel in kernels) if isinstance(kernels, list) else (),
+        python=str(said["python"]) if said.get("python") else None,
+        numpy=str(said["numpy"]) if said.get("numpy") else None,
+    )
+
+
+def _warnings(record: RunRecord, outcome: Outcome, *, emulated: bool) -> list[str]:
+    found = []
+    if emulated:
+        found.append("times are the emulator's on this host: they show proportions, not the device's speed")
+    if outcome.isolation == "none":
+        found.append("the model ran without isolation, as asked: it could reach this host's files and network")
+    if outcome.limit_mechanism == "watchdog":
+        found.append("the memory limit was kept by a watchdog that reads memory every 10 ms, not by the kernel")
+    if isinstance(record.device.available, Unavailable):
+        found.append(record.device.available.unavailable)
+    return found
+
+
+def _refuse_wrong_inputs(report: Mapping[str, Any] | None) -> None:
+    error = report.get("error") if report else None
+    if isinstance(error, dict) and error.get("type") == "InputError":
+        raise UsageError(f"the model's inputs cannot be fed: {error.get('message')}", hint="see --input and --shape")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in (field.name for field in fields(value))}

@@ -1,0 +1,28 @@
+"""``edge-sandbox doctor``: what this host can do, what it cannot, and how to mend it."""
+
+from __future__ import annotations
+
+import typer
+
+from .common import MirrorOption, StderrProgress, image_builder
+
+_MARKS = {"ok": "ok      ", "limited": "limited ", "missing": "MISSING "}
+
+
+def doctor(mirror: MirrorOption = None) -> None:
+    """Check this host: emulator, sandbox, memory limits, Docker, archives.
+
+    Exit code 4 when something is missing without which nothing runs.
+    """
+    from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.host import examine  # noqa: PLC0415
+
+    vital = False
+    with guard() as protector:
+        for finding in examine(image_builder(mirror, StderrProgress()), protector):
+            vital = vital or finding.status == "missing"
+            typer.echo(f"{_MARKS[finding.status]}{finding.subject:<15} {finding.detail}")
+            if finding.hint and finding.status != "ok":
+                typer.echo(f"{'':<24}next: {finding.hint}")
+    if vital:
+        raise typer.Exit(4)

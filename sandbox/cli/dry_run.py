@@ -1,0 +1,29 @@
+"""What ``profile --dry-run`` prints: the plan as text."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from sandbox.units import format_size
+
+if TYPE_CHECKING:
+    from sandbox.pipeline import Plan
+
+
+def render_plan(plan: Plan) -> str:
+    """Settled choices, then each job's command line, ready to paste."""
+    graph, device, image = plan.graph, plan.device, plan.image
+    lines = [
+        f"model    {graph.path} ({graph.format}, {format_size(graph.size_bytes)}, {len(graph.operators)} operators)",
+        f"device   {device.id}: {device.name}, as {plan.os.emulated_cpu}",
+        f"image    {image.spec.id} {image.lock.digest[:12]}: {image.spec.title}",
+        f"runtime  {plan.runtime[0]} {plan.runtime[1]}, {plan.request.threads} thread(s)",
+        f"memory   {format_size(plan.budget.limit_bytes)}: {plan.budget.source}",
+        f"engine   {plan.engine.name}, QEMU {plan.emulator.version}",
+    ]
+    for job in plan.jobs:
+        limit = format_size(job.memory_limit_bytes) if job.memory_limit_bytes else "no memory limit"
+        lines += ["", f"# {job.name}: {limit}, at most {job.timeout_seconds:.0f} s"]
+        lines.append(shlex.join(plan.engine.command(job)))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,158 @@
+"""``edge-sandbox profile``: the main job."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sandbox.errors import UsageError
+from sandbox.progress import Silent
+from sandbox.units import parse_duration, parse_size
+
+from .common import MirrorOption, QuietOption, StderrProgress, image_builder
+
+if TYPE_CHECKING:
+    from sandbox.result import Result
+
+_EXIT_CODES = {"ready": 0, "marginal": 0, "not_ready": 1, "unknown": 5}
+
+
+class EngineChoice(str, Enum):
+    """``--engine``."""
+
+    AUTO = "auto"
+    LOCAL = "local"
+    DOCKER = "docker"
+    NATIVE = "native"
+    REPLAY = "replay"
+
+
+class FormatChoice(str, Enum):
+    """``--format``."""
+
+    TERMINAL = "terminal"
+    JSON = "json"
+
+
+def profile(
+    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)],
+    *,
+    device: Annotated[
+        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
+    ],
+    runtime: Annotated[
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first that runs this format.")
+    ] = None,
+    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
+    engine: Annotated[EngineChoice, typer.Option(help="What runs the device's programs.")] = EngineChoice.AUTO,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
+    ] = None,
+    input_: Annotated[
+        str, typer.Option("--input", metavar="random|zeros|FILE.npz", help="What the model is fed.")
+    ] = "random",
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of random inputs.")] = 0,
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeatable.")
+    ] = None,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")] = "10min",
+    format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
+    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Keep the run folder here; with --engine replay: the folder to replay.")
+    ] = None,
+    mirror: MirrorOption = None,
+    isolation: Annotated[
+        bool, typer.Option(help="--no-isolation runs a model that you trust without a sandbox.")
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a model on an emulated device: does it fit, with which operators, in how much memory?
+
+    Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
+    """
+    from sandbox.pipeline import prepare  # noqa: PLC0415
+    from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
+    from sandbox.plan import ProfileRequest  # noqa: PLC0415
+
+    request = ProfileRequest(
+        model=model,
+        device=device,
+        runtime=runtime,
+        os=os,
+        engine=engine.value,
+        threads=threads,
+        memory_bytes=parse_size(memory) if memory else None,
+        inputs=input_,
+        seed=seed,
+        shapes=dict(parse_shape(text) for text in shape or []),
+        timeout_seconds=parse_duration(timeout),
+        isolated=isolation,
+    )
+    progress = Silent() if quiet else StderrProgress()
+    builder = image_builder(mirror, progress)
+    with _folder(run_dir, replayed=engine is EngineChoice.REPLAY) as folder:
+        if dry_run:
+            with prepare(request, folder, builder) as plan:
+                from .dry_run import render_plan  # noqa: PLC0415
+
+                _write(render_plan(plan), output)
+            return
+        result = run_profile(request, folder, builder, progress)
+    _write(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
+    raise typer.Exit(_EXIT_CODES[result.verdict.status])
+
+
+def _render(result: Result, format_: FormatChoice, *, colour: bool) -> str:
+    from sandbox.reports import json, terminal  # noqa: PLC0415
+
+    return json.render(result) if format_ is FormatChoice.JSON else terminal.render(result, colour=colour)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """``name=1,224,224,3`` → name and sizes. The name may hold ``=``; the sizes are after the last."""
+    name, _, sizes = text.rpartition("=")
+    parts = sizes.split(",")
+    if not name or not all(part.strip().isascii() and part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise UsageError(f"--shape {text!r} is not a shape", hint="write it like --shape input=1,224,224,3")
+    return name, tuple(int(part) for part in parts)
+
+
+@contextlib.contextmanager
+def _folder(chosen: Path | None, *, replayed: bool) -> Iterator[Path]:
+    if replayed:
+        if chosen is None:
+            raise UsageError("--engine replay needs a recorded run", hint="name its folder with --run-dir")
+        yield chosen
+        return
+    if chosen is None:
+        with tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+        return
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+        occupied = next(chosen.iterdir(), None)
+    except OSError as error:
+        raise UsageError(f"--run-dir {chosen}: {error.strerror}", hint="name a folder that can be made") from error
+    if occupied is not None:
+        raise UsageError(f"--run-dir {chosen} is not empty", hint="name a new folder: nothing is overwritten")
+    yield chosen.absolute()
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text)
+    except OSError as error:
+        raise UsageError(f"--output {output}: {error.strerror}", hint="name a file that can be written") from error

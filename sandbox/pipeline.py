@@ -1,0 +1,230 @@
+"""The order of a profile: read the model, take the device, pin the image, plan, run, judge."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+from . import rundir
+from .analysis import analyse
+from .device import DeviceSpec, OsChoice, load_device, select_os
+from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
+from .engines.docker import DockerEngine
+from .engines.guard import Guard, guard
+from .engines.local import LocalEngine
+from .engines.native import NativeEngine
+from .errors import DataFileError, HostError
+from .graph import ModelGraph, read_model
+from .host import host_facts
+from .image.build import ImageBuilder
+from .image.emulator import Emulator, host_architecture
+from .image.store import BuiltImage
+from .plan import MemoryBudget, ProfileRequest, budget, check_npz, choose_runtime, plan_jobs, resolve_shapes
+from .progress import Progress
+from .record import (
+    DeviceRecord,
+    EngineRecord,
+    ImageRecord,
+    ModelRecord,
+    OperatorRecord,
+    RunRecord,
+    RuntimeRecord,
+    TensorRecord,
+)
+from .resources import data_directory
+from .result import Result
+from .verdict import find_failure
+
+_PARALLEL = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that is settled before anything runs."""
+
+    request: ProfileRequest
+    graph: ModelGraph
+    device: DeviceSpec
+    os: OsChoice
+    image: BuiltImage
+    runtime: tuple[str, str]
+    budget: MemoryBudget
+    engine: Engine
+    emulator: Emulator
+    jobs: tuple[Job, ...]
+    run_dir: Path
+
+
+def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, progress: Progress) -> Result:
+    """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``."""
+    if request.engine == "replay":
+        return replay(request, run_dir)
+    with prepare(request, run_dir, builder) as plan:
+        rundir.write_record(run_dir, record_of(plan))
+        run_jobs(plan, progress)
+    return analyse(run_dir)
+
+
+@contextmanager
+def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder) -> Iterator[Plan]:
+    """Settle everything and write the guest's files into ``run_dir``; the engine is ready inside the block."""
+    graph = read_model(request.model)
+    device = load_device(request.device, data_directory("device_specs"))
+    os = select_os(device, request.os)
+    name, wanted = choose_runtime(request.runtime, graph, builder.runtimes(os.image))
+    shapes = resolve_shapes(graph, request.shapes)
+    if request.inputs not in {"random", "zeros"}:
+        check_npz(Path(request.inputs), graph, shapes)
+    memory = budget(device, os, request.memory_bytes)
+    image = builder.with_runtime(os.image, name, wanted)
+    emulator = builder.emulator()
+    guest_code = builder.guest_code(image)
+    identity = rundir.write_identity(run_dir, device, os, memory.limit_bytes)
+    with guard() as protector:
+        engine = choose_engine(request, image, emulator, protector)
+        jobs = plan_jobs(
+            request,
+            graph=graph,
+            shapes=shapes,
+            device=device,
+            os=os,
+            image=image,
+            runtime=(name, wanted or image.lock.runtime_versions(name)[0]),
+            limit_bytes=memory.limit_bytes,
+            run_dir=run_dir,
+            guest_code=guest_code,
+            identity=identity,
+            emulated=engine.name != "native",
+        )
+        yield Plan(
+            request=request,
+            graph=graph,
+            device=device,
+            os=os,
+            image=image,
+            runtime=(name, wanted or image.lock.runtime_versions(name)[0]),
+            budget=memory,
+            engine=engine,
+            emulator=emulator,
+            jobs=jobs,
+            run_dir=run_dir,
+        )
+
+
+def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:
+    """The engine asked for; ``auto`` is native on an ARM host, else local. Raises `HostError` if it cannot work."""
+    name: EngineName
+    if request.engine == "auto":
+        name = "native" if host_architecture() == "arm64" and request.isolated else "local"
+    else:
+        name = request.engine
+    engine: Engine
+    if name == "docker":
+        engine = DockerEngine(emulator, protector)
+    elif name == "native":
+        engine = NativeEngine(emulator, protector, image.spec.architecture)
+    else:
+        engine = LocalEngine(emulator, protector, isolated=request.isolated)
+    problem = engine.probe()
+    if problem is not None:
+        raise HostError(f"engine {name}: {problem.reason}", hint=problem.hint)
+    return engine
+
+
+def run_jobs(plan: Plan, progress: Progress) -> None:
+    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too."""
+    cancel = threading.Event()
+    names = ", ".join(job.name for job in plan.jobs)
+    with (
+        progress.task(f"running {names} on {plan.device.id}", total=len(plan.jobs)) as advance,
+        ThreadPoolExecutor(_PARALLEL) as pool,
+    ):
+        pending: dict[Future[Outcome], Job] = {pool.submit(plan.engine.run, job, cancel): job for job in plan.jobs}
+        try:
+            while pending:
+                # a bounded wait, so that Ctrl-C is seen between two of them
+                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    job = pending.pop(future)
+                    if _finish(job, future) and job.name == "latency":
+                        cancel.set()
+                    advance(1)
+        finally:
+            cancel.set()
+
+
+def replay(request: ProfileRequest, run_dir: Path) -> Result:
+    """The result of a recorded run folder, provided that it is of this model and device."""
+    record = rundir.read_record(run_dir)
+    graph = read_model(request.model)
+    for what, asked, recorded in (
+        ("model", graph.sha256, record.model.sha256),
+        ("device", request.device, record.device.id),
+    ):
+        if asked != recorded:
+            raise DataFileError(
+                f"{run_dir} was recorded for another {what}: {recorded}, not {asked}", hint="record it again"
+            )
+    return analyse(run_dir)
+
+
+def record_of(plan: Plan) -> RunRecord:
+    """What ``run.json`` says."""
+    graph, device, os, spec = plan.graph, plan.device, plan.os, plan.image.spec
+    inputs = plan.request.inputs
+    return RunRecord(
+        tool_version=version("edge-sandbox"),
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        host=host_facts(),
+        model=ModelRecord(
+            path=str(graph.path),
+            sha256=graph.sha256,
+            format=graph.format,
+            size_bytes=graph.size_bytes,
+            weights_bytes=graph.weights_bytes,
+            inputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.inputs),
+            outputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.outputs),
+            operators=tuple(
+                OperatorRecord(
+                    index=o.index, type=o.type, version=o.version, domain=o.domain, custom=o.custom, dtype=o.dtype
+                )
+                for o in graph.operators
+            ),
+        ),
+        device=DeviceRecord(
+            id=device.id,
+            name=device.name,
+            core=device.cpu.core,
+            cores=device.cpu.cores,
+            emulated_cpu=os.emulated_cpu,
+            page_size_bytes=os.page_size_bytes,
+            ram_bytes=device.ram_bytes,
+            available=plan.budget.available,
+            memory_limit_bytes=plan.budget.limit_bytes,
+            memory_limit_source=plan.budget.source,
+        ),
+        image=ImageRecord(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
+        runtime=RuntimeRecord(name=plan.runtime[0], version=plan.runtime[1], threads=plan.request.threads),
+        engine=EngineRecord(
+            name=plan.engine.name, emulator_digest=plan.emulator.digest, isolated=plan.request.isolated
+        ),
+        inputs=f"random (seed {plan.request.seed})" if inputs == "random" else Path(inputs).name,
+        jobs=tuple(job.name for job in plan.jobs),
+    )
+
+
+def _finish(job: Job, future: Future[Outcome]) -> bool:
+    """Write how the job ended; True when the model failed in it. A job that was cancelled leaves no outcome."""
+    try:
+        outcome = future.result()
+    except Cancelled:
+        return False
+    rundir.write_outcome(job.run_dir, outcome)
+    report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
+    return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None

@@ -1,0 +1,1 @@
+"""Result → text. No I/O in here: the caller picks the file."""

@@ -1,0 +1,10 @@
+"""The result document as JSON."""
+
+from __future__ import annotations
+
+from sandbox.result import Result
+
+
+def render(result: Result) -> str:
+    """The document, keys in the schema's order, absent optional fields left out."""
+    return result.model_dump_json(indent=1, exclude_none=False) + "\n"
