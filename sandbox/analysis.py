@@ -11,6 +11,7 @@ from . import rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .metrics import Metric, Mode, Quantity, Unavailable
+from .plan import VALGRIND_PAGE_BYTES
 from .profilers import memory, ops
 from .profilers.massif import parse_massif
 from .record import RunRecord
@@ -32,6 +33,8 @@ from .result import (
 from .verdict import Failure, failure_checks, find_failure, judge, memory_check
 
 _SITES = 12
+_NOT_LIBRARIES = {"unknown", "other"}
+_ENDED_EARLY = "the model did not run to its end"
 
 
 def analyse(run_dir: Path) -> Result:
@@ -108,23 +111,32 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
 
 
 def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool) -> Heap:
-    reason = _job_problem(run_dir, record, "heap") or (failure.reason if failure else None)
+    reason = _ENDED_EARLY if failure else _job_problem(run_dir, record, "heap")
     if reason is None:
         try:
-            profile = parse_massif((run_dir / "heap" / rundir.MASSIF).read_text(errors="replace"))
+            profile = parse_massif(rundir.read_guest_file(run_dir / "heap" / rundir.MASSIF).decode(errors="replace"))
         except OSError:
             reason = "massif left no file"
         except DataFileError as error:
             reason = error.message
     if reason is not None:
-        return Heap(peak=Unavailable(unavailable=reason), by_library=(), sites=(), timeline=(), timeline_unit="i")
+        return Heap(
+            peak=Unavailable(unavailable=reason),
+            sites_unavailable=reason,
+            by_library=(),
+            sites=(),
+            timeline=(),
+            timeline_unit="i",
+        )
     mode: Mode = "emulated" if emulated else "measured"
 
     def size(value: int) -> Metric:
         return Metric(value=value, unit="byte", mode=mode, source="valgrind massif")
 
+    unwound = any(library not in _NOT_LIBRARIES for library, _bytes in profile.by_library)
     return Heap(
         peak=size(profile.peak_bytes),
+        sites_unavailable=None if unwound else "valgrind cannot follow calls through these libraries",
         by_library=tuple(HeapSite(library=lib, function=None, size=size(n)) for lib, n in profile.by_library),
         sites=tuple(
             HeapSite(library=site.library, function=site.function, size=size(site.bytes))
@@ -140,7 +152,7 @@ def _operators(
 ) -> tuple[tuple[ops.OperatorRow, ...], str | None]:
     if failure is not None:
         missing = {failure.missing_operator: failure.reason} if failure.missing_operator else {}
-        return ops.static_rows(record.model.operators, missing, "the model did not run to its end"), failure.reason
+        return ops.static_rows(record.model.operators, missing, _ENDED_EARLY), _ENDED_EARLY
     problem = _job_problem(run_dir, record, "operators")
     report = None if problem else rundir.read_runner_report(run_dir / "operators")
     rows = ops.executed_rows(report, emulated=emulated, source=source)
@@ -168,7 +180,7 @@ def _latency(report: Mapping[str, Any] | None, failure: Failure | None, *, emula
     numbers = [v for v in values if isinstance(v, (int, float)) and 0 < v < 1e15] if isinstance(values, list) else []
     samples = tuple(value / 1e9 for value in numbers)
     if not samples:
-        nothing = Unavailable(unavailable=failure.reason if failure else "the run timed no inference")
+        nothing = Unavailable(unavailable=_ENDED_EARLY if failure else "the run timed no inference")
         return Latency(mean=nothing, p95=nothing, throughput=nothing, samples=())
     mode: Mode = "emulated" if emulated else "measured"
     mean = stats.mean(samples)
@@ -205,6 +217,8 @@ def _warnings(record: RunRecord, outcome: Outcome, *, emulated: bool) -> list[st
         found.append("the model ran without isolation, as asked: it could reach this host's files and network")
     if outcome.limit_mechanism == "watchdog":
         found.append("the memory limit was kept by a watchdog that reads memory every 10 ms, not by the kernel")
+    if record.device.page_size_bytes != VALGRIND_PAGE_BYTES and "heap" in record.jobs:
+        found.append(f"the heap run used pages of {VALGRIND_PAGE_BYTES} bytes: valgrind starts with no others here")
     if isinstance(record.device.available, Unavailable):
         found.append(record.device.available.unavailable)
     return found

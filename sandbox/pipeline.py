@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -16,7 +14,7 @@ from .analysis import analyse
 from .device import DeviceSpec, OsChoice, load_device, select_os
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
-from .engines.guard import Guard, guard
+from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
 from .errors import DataFileError, HostError
@@ -61,19 +59,18 @@ class Plan:
     run_dir: Path
 
 
-def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, progress: Progress) -> Result:
+def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
     """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``."""
     if request.engine == "replay":
         return replay(request, run_dir)
-    with prepare(request, run_dir, builder) as plan:
-        rundir.write_record(run_dir, record_of(plan))
-        run_jobs(plan, progress)
+    plan = prepare(request, run_dir, builder, protector)
+    rundir.write_record(run_dir, record_of(plan))
+    run_jobs(plan, builder.progress)
     return analyse(run_dir)
 
 
-@contextmanager
-def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder) -> Iterator[Plan]:
-    """Settle everything and write the guest's files into ``run_dir``; the engine is ready inside the block."""
+def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Plan:
+    """Settle everything and write the guest's files into ``run_dir``."""
     graph = read_model(request.model)
     device = load_device(request.device, data_directory("device_specs"))
     os = select_os(device, request.os)
@@ -86,35 +83,35 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder) -> It
     emulator = builder.emulator()
     guest_code = builder.guest_code(image)
     identity = rundir.write_identity(run_dir, device, os, memory.limit_bytes)
-    with guard() as protector:
-        engine = choose_engine(request, image, emulator, protector)
-        jobs = plan_jobs(
-            request,
-            graph=graph,
-            shapes=shapes,
-            device=device,
-            os=os,
-            image=image,
-            runtime=(name, wanted or image.lock.runtime_versions(name)[0]),
-            limit_bytes=memory.limit_bytes,
-            run_dir=run_dir,
-            guest_code=guest_code,
-            identity=identity,
-            emulated=engine.name != "native",
-        )
-        yield Plan(
-            request=request,
-            graph=graph,
-            device=device,
-            os=os,
-            image=image,
-            runtime=(name, wanted or image.lock.runtime_versions(name)[0]),
-            budget=memory,
-            engine=engine,
-            emulator=emulator,
-            jobs=jobs,
-            run_dir=run_dir,
-        )
+    engine = choose_engine(request, image, emulator, protector)
+    chosen = (name, wanted or image.lock.runtime_versions(name)[0])
+    jobs = plan_jobs(
+        request,
+        graph=graph,
+        shapes=shapes,
+        device=device,
+        os=os,
+        image=image,
+        runtime=chosen,
+        limit_bytes=memory.limit_bytes,
+        run_dir=run_dir,
+        guest_code=guest_code,
+        identity=identity,
+        emulated=engine.name != "native",
+    )
+    return Plan(
+        request=request,
+        graph=graph,
+        device=device,
+        os=os,
+        image=image,
+        runtime=chosen,
+        budget=memory,
+        engine=engine,
+        emulator=emulator,
+        jobs=jobs,
+        run_dir=run_dir,
+    )
 
 
 def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:

@@ -23,6 +23,8 @@ _FORMATS: Mapping[str, str] = {"tflite-runtime": "tflite", "ai-edge-litert": "tf
 _GUEST_CODE, _GUEST_MODEL, _GUEST_NPZ = "/edge/guest", "/edge/model", "/edge/input.npz"
 _REPEAT: Mapping[JobName, tuple[int, int]] = {"latency": (1, 5), "operators": (1, 3), "heap": (0, 1)}
 """Warm-up and counted inferences of each job. Heap needs one: the allocator does the same every time."""
+VALGRIND_PAGE_BYTES = 4096
+"""valgrind 3.16 to 3.24 stop at an alignment assertion when QEMU shows pages larger than the host's."""
 _MASSIF_OPTIONS = ("--depth=12", "--max-snapshots=200", "--detailed-freq=1000", "--threshold=0.3")
 
 
@@ -139,13 +141,18 @@ def _with_batch_of_one(tensor: Tensor, graph: ModelGraph) -> tuple[int, ...]:
 def check_npz(path: Path, graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise `UsageError` unless the .npz holds an array of the right name, shape and dtype for every input."""
     import zipfile  # noqa: PLC0415  # NumPy is imported only when an .npz was given
+    import zlib  # noqa: PLC0415
 
     import numpy as np  # noqa: PLC0415
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except (
+        *(OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, RuntimeError),
+        *(AttributeError, TypeError),  # one bare array
+        MemoryError,  # of a size that only a damaged file has
+    ) as error:
         raise UsageError(
             f"--input {path}: not a readable .npz file ({error})", hint="write it with numpy.savez"
         ) from error
@@ -213,7 +220,7 @@ def plan_jobs(
                 run_dir=folder,
                 mounts=tuple(mounts),
                 cpu=os.emulated_cpu,
-                page_size_bytes=os.page_size_bytes,
+                page_size_bytes=VALGRIND_PAGE_BYTES if job_name == "heap" else os.page_size_bytes,
                 hostname=device.id,
                 # valgrind's own memory is no part of the model's: a heap profile runs without the device's limit
                 memory_limit_bytes=None if job_name == "heap" else limit_bytes,

@@ -122,6 +122,7 @@ class Heap(_Frozen):
     """Allocations as massif counted them in the heap run."""
 
     peak: Quantity
+    sites_unavailable: str | None
     by_library: tuple[HeapSite, ...]
     sites: tuple[HeapSite, ...]
     timeline: tuple[tuple[float, int], ...]

@@ -7,6 +7,10 @@ after the engine reads only this folder, so a report can be made again from a co
 from __future__ import annotations
 
 import json
+import math
+import os
+import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,8 @@ RUNNER_REPORT = "runner.json"
 PHASES = "phases.jsonl"
 MASSIF = "massif.out"
 IDENTITY = "device"
+
+_LARGEST_BYTES = 64 << 20
 
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 
@@ -46,8 +52,12 @@ def read_record(run_dir: Path) -> RunRecord:
 
 
 def write_outcome(job_dir: Path, outcome: Outcome) -> None:
-    """Write how a job ended."""
-    (job_dir / OUTCOME).write_bytes(_OUTCOME.dump_json(outcome) + b"\n")
+    """Write how a job ended, in place of whatever the guest may have put there: a link would lead elsewhere."""
+    path = job_dir / OUTCOME
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.write_bytes(_OUTCOME.dump_json(outcome) + b"\n")
 
 
 def read_outcome(job_dir: Path) -> Outcome:
@@ -62,25 +72,40 @@ def read_outcome(job_dir: Path) -> Outcome:
 def read_runner_report(job_dir: Path) -> dict[str, Any] | None:
     """What the runner in the guest wrote, or None when it did not live to write it. The guest is not trusted."""
     try:
-        document = json.loads((job_dir / RUNNER_REPORT).read_bytes())
+        document = json.loads(read_guest_file(job_dir / RUNNER_REPORT))
     except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def read_guest_file(path: Path) -> bytes:
+    """A file that the guest wrote. Raises `OSError` for what would lead elsewhere, block, or fill the memory.
+
+    The guest owns the folder: it may have put a link to a file of the host there, or a pipe that nobody writes to.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  # pathlib opens no descriptors
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_BYTES:
+            raise OSError(f"{path} is not a file of reasonable size")
+        return file.read(_LARGEST_BYTES)
 
 
 def read_phases(job_dir: Path) -> tuple[tuple[str, float], ...]:
     """(phase, start in seconds of the guest's monotonic clock) in order; lines that do not parse are left out."""
     phases = []
     try:
-        lines = (job_dir / PHASES).read_text(errors="replace").splitlines()
+        lines = read_guest_file(job_dir / PHASES).decode(errors="replace").splitlines()
     except OSError:
         return ()
     for line in lines:
         try:
             entry = json.loads(line)
-            phases.append((str(entry["phase"]), float(entry["monotonic_ns"]) / 1e9))
-        except (ValueError, KeyError, TypeError):
+            name, start = entry["phase"], float(entry["monotonic_ns"]) / 1e9
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
+        if isinstance(name, str) and math.isfinite(start):
+            phases.append((name, start))
     return tuple(phases)
 
 

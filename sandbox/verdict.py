@@ -39,8 +39,10 @@ class _Pattern:
 
 # Exact texts: see the threads named behind each.
 _MESSAGES = (
-    _Pattern(  # TensorFlow #54321, BirdNET-Lite #3
-        pattern=re.compile(r"Regular TensorFlow ops are not supported.*?Node number \d+ \((\w+)\)", re.DOTALL),
+    _Pattern(  # TensorFlow #54321, BirdNET-Lite #3; the second wording since TensorFlow 2.9
+        pattern=re.compile(
+            r"(?:Regular TensorFlow ops are not|Select TensorFlow op\(s\)).*?Node number \d+ \((\w+)\)", re.DOTALL
+        ),
         check="operators",
         fix="convert with TFLITE_BUILTINS only, or replace {0}: this build has no Flex delegate",
         operator_group=0,

@@ -15,6 +15,7 @@ from sandbox.errors import SandboxError
 from . import devices, doctor, images, profile
 
 EXIT_INTERRUPTED = 130
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(
     name="edge-sandbox",
@@ -57,14 +58,14 @@ def options(
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _INTERRUPTIONS:
         signal.signal(number, _interrupt)
     try:
         app(standalone_mode=True)
     except SandboxError as error:
         print(f"edge-sandbox: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except _Interrupted:
         print("edge-sandbox: interrupted; nothing was left running", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
@@ -73,5 +74,11 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C or its like. Not a KeyboardInterrupt: Typer would swallow that and exit without a word."""
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+    for number in _INTERRUPTIONS:  # what was started is being cleared up: a second Ctrl-C must not stop that
+        signal.signal(number, signal.SIG_IGN)
+    raise _Interrupted

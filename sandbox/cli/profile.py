@@ -19,6 +19,7 @@ from sandbox.units import parse_duration, parse_size
 from .common import MirrorOption, QuietOption, StderrProgress, image_builder
 
 if TYPE_CHECKING:
+    from sandbox.engines.guard import Guard
     from sandbox.result import Result
 
 _EXIT_CODES = {"ready": 0, "marginal": 0, "not_ready": 1, "unknown": 5}
@@ -80,6 +81,7 @@ def profile(
 
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
+    from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.pipeline import prepare  # noqa: PLC0415
     from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
     from sandbox.plan import ProfileRequest  # noqa: PLC0415
@@ -100,14 +102,13 @@ def profile(
     )
     progress = Silent() if quiet else StderrProgress()
     builder = image_builder(mirror, progress)
-    with _folder(run_dir, replayed=engine is EngineChoice.REPLAY) as folder:
+    with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
         if dry_run:
-            with prepare(request, folder, builder) as plan:
-                from .dry_run import render_plan  # noqa: PLC0415
+            from .dry_run import render_plan  # noqa: PLC0415
 
-                _write(render_plan(plan), output)
+            _write(render_plan(prepare(request, folder, builder, protector)), output)
             return
-        result = run_profile(request, folder, builder, progress)
+        result = run_profile(request, folder, builder, protector)
     _write(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
     raise typer.Exit(_EXIT_CODES[result.verdict.status])
 
@@ -128,14 +129,17 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 @contextlib.contextmanager
-def _folder(chosen: Path | None, *, replayed: bool) -> Iterator[Path]:
+def _folder(chosen: Path | None, protector: Guard, *, replayed: bool) -> Iterator[Path]:
     if replayed:
         if chosen is None:
             raise UsageError("--engine replay needs a recorded run", hint="name its folder with --run-dir")
         yield chosen
         return
     if chosen is None:
-        with tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder,
+            protector.protect("folder", folder),
+        ):
             yield Path(folder)
         return
     try:

@@ -22,6 +22,13 @@ from sandbox import process
 
 Kind = Literal["process_group", "cgroup", "container", "folder"]
 
+_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+_START = (
+    "import sys; sys.path[:] = [path for path in sys.path if path] + sys.argv[1:]; "
+    "from sandbox.engines.guard import main; main()"
+)
+"""``python -m`` would look in the working folder first, where a user may have a ``sandbox`` of their own."""
+
 
 class Guard:
     """The tool's end: what `protect` announces is removed even if this process is killed."""
@@ -47,7 +54,7 @@ class Guard:
 @contextlib.contextmanager
 def guard() -> Iterator[Guard]:
     """Start a guard for the time of the block."""
-    argv = [sys.executable, "-m", "sandbox.engines.guard"]
+    argv = [sys.executable, "-c", _START, str(_PACKAGE_PARENT)]
     with process.start_with_input(argv) as helper:
         stream = helper.stdin
         if stream is None:
@@ -67,7 +74,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     left: dict[tuple[str, str], None] = {}
     for line in sys.stdin:
-        sign, kind, name = json.loads(line)
+        try:
+            sign, kind, name = json.loads(line)
+        except ValueError:  # the tool died over this line
+            continue
         if sign == "+":
             left[(kind, name)] = None
         else:
@@ -89,7 +99,8 @@ def _remove(kind: str, name: str) -> None:
         from .memory_limit import remove_cgroup  # noqa: PLC0415
 
         for pid in (Path(name) / "cgroup.procs").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(int(pid), signal.SIGKILL)
         remove_cgroup(Path(name))
     else:
         shutil.rmtree(name, ignore_errors=True)

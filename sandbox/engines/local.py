@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Protocol
 
 from sandbox import process
 from sandbox.errors import HostError
@@ -20,16 +22,17 @@ from sandbox.image.emulator import Emulator
 
 from .base import GUEST_RUN_DIR, Cancelled, EngineName, Job, Outcome, Problem, signal_of
 from .guard import Guard
-from .memory_limit import MemoryLimit, open_limit
+from .memory_limit import open_limit
 from .memory_meter import MemoryMeter
 
 GUEST_EMULATOR = Path("/emulator")
-_TICK_SECONDS = 0.01
-_FIRST_EMULATOR_BYTES = 96 << 20
+TICK_SECONDS = 0.01
+FIRST_EMULATOR_BYTES = 96 << 20
 """What the emulator may use before its use has been measured for the first time."""
 _LIMIT_SLACK_BYTES = 8 << 20
 """Room for what the emulator adds between two readings."""
 _STDERR_BYTES = 64 << 10
+_SANDBOX = ("bwrap", "ld-linux")
 _OPEN_NAMESPACES = (
     "Ubuntu 23.10+: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; Debian: sudo sysctl "
     "kernel.unprivileged_userns_clone=1; in a container: run it with --privileged, or --security-opt "
@@ -126,27 +129,27 @@ def run_limited(
     emulator: str | None,
 ) -> Outcome:
     """Run ``argv`` under the job's memory limit and time-out, metering the guest. See `Engine.run` for the errors."""
-    emulator_bytes = _FIRST_EMULATOR_BYTES if emulator else 0
+    emulator_bytes = FIRST_EMULATOR_BYTES if emulator else 0
     allowed = None if job.memory_limit_bytes is None else job.memory_limit_bytes + emulator_bytes
     limit = open_limit(f"{job.name}-{uuid.uuid4().hex[:12]}", allowed)
-    errors = job.run_dir / "stderr.txt"
     with contextlib.ExitStack() as stack:
         stack.callback(limit.close)
         if limit.directory is not None:
             stack.enter_context(guard.protect("cgroup", str(limit.directory)))
-        stderr = stack.enter_context(errors.open("wb"))
+        stderr = stack.enter_context((job.run_dir / "stderr.txt").open("w+b"))
         started = time.monotonic()
         running = stack.enter_context(process.start((*limit.launcher, *argv), env=env, stdout=stderr, stderr=stderr))
         stack.enter_context(guard.protect("process_group", str(running.pid)))
-        meter = MemoryMeter(running.pid, emulated=emulator is not None)
-        watch = _Watch(job, limit, meter, cancel)
-        ended = process.wait(running, timeout=job.timeout_seconds, interval=_TICK_SECONDS, go_on=watch.go_on)
+        # the emulator is started by its loader, as bubblewrap is: only its addresses tell it from the guest
+        meter = MemoryMeter(running.pid, emulated=emulator is not None, sandbox_programs=() if emulator else _SANDBOX)
+        watch = LimitWatch(job, limit, meter, cancel)
+        ended = process.wait(running, timeout=job.timeout_seconds, interval=TICK_SECONDS, go_on=watch.go_on)
         out_of_memory = watch.over_limit or limit.kills() > 0
         process.stop(running)
+        text = read_end(stderr)
     if cancel.is_set():
         raise Cancelled
     code, number = signal_of(running.returncode)
-    text = errors.read_bytes()[-_STDERR_BYTES:].decode(errors="replace")
     if text.startswith("bwrap: ") and ended == "ended":
         raise HostError(f"the sandbox could not be set up: {text.splitlines()[0]}", hint="edge-sandbox doctor")
     return Outcome(
@@ -163,10 +166,27 @@ def run_limited(
     )
 
 
-class _Watch:
+class MovableLimit(Protocol):
+    """What `LimitWatch` needs of a limit: `MemoryLimit` here, a container's elsewhere."""
+
+    @property
+    def enforced(self) -> bool:
+        """Whether somebody else kills at the limit."""
+        ...
+
+    def set(self, limit_bytes: int) -> None:
+        """Move it."""
+        ...
+
+    def kills(self) -> int:
+        """How many processes it has cost so far."""
+        ...
+
+
+class LimitWatch:
     """What happens at every tick: look for an interruption, read memory, move or check the limit."""
 
-    def __init__(self, job: Job, limit: MemoryLimit, meter: MemoryMeter, cancel: threading.Event) -> None:
+    def __init__(self, job: Job, limit: MovableLimit, meter: MemoryMeter | None, cancel: threading.Event) -> None:
         self._job, self._limit, self._meter, self._cancel = job, limit, meter, cancel
         self.over_limit = False
 
@@ -174,16 +194,24 @@ class _Watch:
         """False when the run must end now: interrupted, or above a limit that no kernel enforces."""
         if self._cancel.is_set():
             return False
-        read = self._meter.tick()
+        read = self._meter.tick() if self._meter else None
         self._limit.kills()
         if read is None or self._job.memory_limit_bytes is None:
             return True
         guest, emulator = read
+        if not guest:  # not started yet, or not readable: the first allowance stands
+            return True
         if self._limit.enforced:
             self._limit.set(self._job.memory_limit_bytes + emulator + _LIMIT_SLACK_BYTES)
         else:
             self.over_limit = guest > self._job.memory_limit_bytes
         return not self.over_limit
+
+
+def read_end(printed: IO[bytes]) -> str:
+    """The end of what a job printed, from the file opened before it ran: the name may lead elsewhere by now."""
+    printed.seek(max(0, printed.seek(0, os.SEEK_END) - _STDERR_BYTES))
+    return printed.read().decode(errors="replace")
 
 
 def _host_path(word: str, job: Job) -> str:

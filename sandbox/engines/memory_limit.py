@@ -19,6 +19,8 @@ _CGROUP_NAME = "edge-sandbox"
 _OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _JOIN = ("/bin/sh", "-c", 'ulimit -c 0; echo $$ > "$0" && exec "$@"')
 """Starts a program in the cgroup whose procs file is named first, without core dumps; /dev/null joins none."""
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_PROC = Path("/proc/self")
 _SYSTEMD_RUN = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
 
 
@@ -63,11 +65,14 @@ class MemoryLimit:
             remove_cgroup(self.directory)
 
 
-def open_limit(name: str, limit_bytes: int | None) -> MemoryLimit:
-    """A limit of ``limit_bytes`` by the best means this host offers; ``name`` must be unique on the host."""
+def open_limit(name: str, limit_bytes: int | None, *, proc: Path = _PROC) -> MemoryLimit:
+    """A limit of ``limit_bytes`` by the best means this host offers; ``name`` must be unique on the host.
+
+    ``proc`` is where ``cgroup`` and ``mountinfo`` of this process are.
+    """
     if limit_bytes is None:
         return MemoryLimit(mechanism="none")
-    for parent, version in _writable_parents():
+    for parent, version in _writable_parents(proc):
         with contextlib.suppress(OSError):
             return _open_cgroup(parent / f"{_CGROUP_NAME}-{name}", version, limit_bytes)
     return MemoryLimit(mechanism="watchdog", limit_bytes=limit_bytes)
@@ -98,9 +103,9 @@ def delegated_scope() -> tuple[str, ...]:
 
     A user without rights on its own cgroup gets one from its systemd: a scope with ``Delegate=yes``.
     """
-    cgroup2 = any(version == 2 for version, _path in _memory_hierarchies())
+    cgroup2 = any(version == 2 for version, _own in _usable_hierarchies(_PROC))
     own_scope = os.environ.get("EDGE_SANDBOX_SCOPE")
-    if own_scope or not cgroup2 or _writable_parents() or not shutil.which("systemd-run"):
+    if own_scope or not cgroup2 or _writable_parents(_PROC) or not shutil.which("systemd-run"):
         return ()
     probe = process.run([*_SYSTEMD_RUN, "true"], timeout=5)
     return (*_SYSTEMD_RUN, "-p", "Delegate=yes", "--setenv=EDGE_SANDBOX_SCOPE=1") if probe.returncode == 0 else ()
@@ -117,7 +122,7 @@ def _open_cgroup(directory: Path, version: int, limit_bytes: int) -> MemoryLimit
     else:
         files, events = ("memory.max",), "memory.events"
     try:
-        if version == 2:
+        if (directory / "memory.swap.max").exists():  # v2, unless the kernel was started without swap accounting
             (directory / "memory.swap.max").write_text("0")
         (directory / files[0]).write_text(str(limit_bytes))
     except OSError:
@@ -130,9 +135,9 @@ def _open_cgroup(directory: Path, version: int, limit_bytes: int) -> MemoryLimit
     return limit
 
 
-def _writable_parents() -> list[tuple[Path, int]]:
+def _writable_parents(proc: Path) -> list[tuple[Path, int]]:
     found = []
-    for version, own in _memory_hierarchies():
+    for version, own in _usable_hierarchies(proc):
         parents = [own] if version == 1 else _parents_v2(own)
         found += [(parent, version) for parent in parents if os.access(parent, os.W_OK | os.X_OK)]
     return found
@@ -151,22 +156,31 @@ def _parents_v2(own: Path) -> list[Path]:
     return [s for s in scopes if "memory" in _read(s / "cgroup.subtree_control").split()]
 
 
-def _memory_hierarchies() -> list[tuple[int, Path]]:
+def _usable_hierarchies(proc: Path) -> list[tuple[int, Path]]:
     """(cgroup version, this process's folder) of every hierarchy that can limit memory."""
-    paths = {}
-    for line in _read(Path("/proc/self/cgroup")).splitlines():
+    found = memory_hierarchies(_read(proc / "cgroup"), _read(proc / "mountinfo"))
+    controllers = {top: _read(top / "cgroup.controllers").split() for version, top, _own in found if version == 2}
+    return [(version, own) for version, top, own in found if version == 1 or "memory" in controllers[top]]
+
+
+def memory_hierarchies(cgroup_text: str, mountinfo_text: str) -> list[tuple[int, Path, Path]]:
+    """(cgroup version, mount point, this process's folder) of every hierarchy that may limit memory.
+
+    The texts are those of /proc/self/cgroup and /proc/self/mountinfo, see cgroups(7) and proc(5).
+    """
+    own = {}
+    for line in cgroup_text.splitlines():
         _number, controllers, path = line.split(":", 2)
-        paths[controllers] = path
-    own = {key: path for controllers, path in paths.items() for key in controllers.split(",")}
+        own.update(dict.fromkeys(controllers.split(","), path))
     found = []
-    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+    for line in mountinfo_text.splitlines():
         head, _, tail = line.partition(" - ")
-        root, mount_point = head.split()[3:5]
-        kind, _source, options = tail.split()[:3]
+        root, mount_point = (_OCTAL.sub(lambda code: chr(int(code[1], 8)), word) for word in head.split(" ")[3:5])
+        kind, _source, options = tail.split(" ", 2)  # the source may be empty
         if kind == "cgroup" and "memory" in options.split(","):
-            found.append((1, _below(mount_point, root, own.get("memory", "/"))))
-        elif kind == "cgroup2" and "memory" in _read(Path(mount_point) / "cgroup.controllers").split():
-            found.append((2, _below(mount_point, root, own.get("", "/"))))
+            found.append((1, Path(mount_point), _below(mount_point, root, own.get("memory", "/"))))
+        elif kind == "cgroup2":
+            found.append((2, Path(mount_point), _below(mount_point, root, own.get("", "/"))))
     return found
 
 

@@ -6,6 +6,7 @@ heap and translated blocks high, so an address decides whose a page is.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ _HIGH_WATER = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 class MemoryMeter:
     """Follows a process and its descendants. `tick` is cheap: mappings are read only when the total has grown."""
 
-    def __init__(self, pid: int, *, emulated: bool, sandbox_programs: tuple[str, ...] = ("bwrap", "ld-linux")) -> None:
+    def __init__(self, pid: int, *, emulated: bool, sandbox_programs: tuple[str, ...]) -> None:
         self._pid = pid
         self._emulated = emulated
         self._sandbox_programs = sandbox_programs
@@ -69,17 +70,16 @@ class MemoryMeter:
         guest = emulator = high_water = 0
         for pid in pids:
             try:
-                sandbox = Path(f"/proc/{pid}/comm").read_text().startswith(self._sandbox_programs)
-                mappings = _MAPPING.findall(Path(f"/proc/{pid}/smaps").read_bytes())
+                name = Path(f"/proc/{pid}/comm").read_bytes()  # a guest may call itself anything, not only text
+                low, whole = split_smaps(Path(f"/proc/{pid}/smaps").read_bytes())
                 status = _HIGH_WATER.search(Path(f"/proc/{pid}/status").read_bytes())
             except PermissionError:
                 self._unreadable = True
                 continue
             except OSError:  # it ended meanwhile
                 continue
-            low = sum(int(rss) for address, rss in mappings if int(address, 16) < GUEST_ADDRESS_LIMIT) * 1024
-            whole = sum(int(rss) for _address, rss in mappings) * 1024
-            own = low if self._emulated else (0 if sandbox else whole)
+            sandbox = name.decode(errors="replace").startswith(self._sandbox_programs)
+            own = 0 if sandbox else low if self._emulated else whole
             guest += own
             emulator += whole - own
             high_water += int(status[1]) * 1024 if status else whole
@@ -87,15 +87,20 @@ class MemoryMeter:
         return guest, emulator
 
 
+def split_smaps(smaps: bytes) -> tuple[int, int]:
+    """Resident bytes below `GUEST_ADDRESS_LIMIT`, and all resident bytes, in the text of a /proc/<pid>/smaps."""
+    mappings = [(int(address, 16), int(rss) * 1024) for address, rss in _MAPPING.findall(smaps)]
+    low = sum(rss for address, rss in mappings if address < GUEST_ADDRESS_LIMIT)
+    return low, sum(rss for _address, rss in mappings)
+
+
 def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = children.read_text().split()
-        except OSError:
-            continue
-        for child in found:
-            yield from _tree(int(child))
+    waiting = [pid]  # no recursion: a guest may fork a chain of any length
+    while waiting:
+        yield (parent := waiting.pop())
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                waiting += [int(child) for child in children.read_text().split()]
 
 
 def _resident_bytes(pid: int) -> int:

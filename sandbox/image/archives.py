@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sandbox.errors import DataFileError, HostError
 from sandbox.progress import Progress
@@ -24,7 +24,9 @@ from .store import Downloads
 
 _APT_SOURCES = Path("/etc/apt")
 _PYTHON_APT_TEMPLATE = Path("/usr/share/python-apt/templates/Debian.info")
-_URI = re.compile(r"(?:https?|file):[^\s\]]+")
+_URI = re.compile(r"(?<![\w+])(?:https?|file):[^\s\]]+")  # not mirror+file:, tor+http: and the like
+_MIRROR_LIST = re.compile(r"(?<!\S)mirror\+file:(?://)?(/\S+)")
+_COMMENT = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
 _DEBIAN_ARCHIVE = re.compile(r"/debian(-security)?/?$")
 _SNAPSHOT = re.compile(r"(https?://\S+?)/archive/debian(?:-security)?/\d{8}T\d{6}Z")
 _CONNECT_SECONDS, _READ_SECONDS = 15, 60
@@ -45,13 +47,15 @@ class Sources:
         roots = list(self.mirrors)
         if self.snapshot:
             roots += [f"{self.snapshot}/archive/{name}/{resolved}" for name in ("debian", "debian-security")]
-        return tuple(f"{root}/{quote(path, safe='/~')}" for root in roots)
+        return tuple(f"{root}/{quote(path, safe='/~') if _is_address(root) else path}" for root in roots)
 
 
 def find_sources(mirror: str | None = None) -> Sources:
     """Debian archives that this host knows of; ``mirror`` or ``$EDGE_SANDBOX_MIRROR`` come before apt's."""
     chosen = mirror or os.environ.get("EDGE_SANDBOX_MIRROR")
     texts = [p.read_text(errors="replace") for p in _apt_source_files()]
+    lists = [Path(name) for text in texts for name in _MIRROR_LIST.findall(_COMMENT.sub("", text))]
+    texts += [path.read_text(errors="replace") for path in lists if path.is_file()]
     roots = _with_security([_as_root(chosen)]) if chosen else ()
     roots += tuple(root for text in texts for root in debian_roots(text))
     if not roots and _PYTHON_APT_TEMPLATE.is_file():
@@ -63,8 +67,7 @@ def find_sources(mirror: str | None = None) -> Sources:
 
 def debian_roots(apt_sources: str) -> tuple[str, ...]:
     """Roots of Debian archives in apt sources text (one-line or deb822 form), comments left out."""
-    lines = [line for line in apt_sources.splitlines() if not line.lstrip().startswith("#")]
-    found = (match.rstrip("/") for line in lines for match in _URI.findall(line))
+    found = (match.rstrip("/") for match in _URI.findall(_COMMENT.sub("", apt_sources)))
     return tuple(dict.fromkeys(uri for uri in found if _DEBIAN_ARCHIVE.search(urlsplit(uri).path)))
 
 
@@ -81,7 +84,7 @@ def fetch_debs(
     missing = [deb for deb in debs if not downloads.has(deb.sha256)]
     if not missing:
         return
-    if not sources.mirrors:
+    if not sources.mirrors and not sources.snapshot:
         raise HostError("this host's apt configuration names no Debian archive", hint=_MIRROR_HINT)
     total = sum(deb.size_bytes for deb in missing)
     with progress.task("downloading Debian packages", total=total) as advance, ThreadPoolExecutor(4) as pool:
@@ -100,10 +103,10 @@ def _fetch(deb: LockedDeb, resolved: str, sources: Sources, downloads: Downloads
         try:
             content = _read(address)
         except OSError as error:  # requests' exceptions are OSErrors too
-            problems.append(f"{urlsplit(address).netloc or address}: {_reason(error)}")
+            problems.append(f"{_shown(address)}: {_reason(error)}")
             continue
         try:
-            downloads.add(content, sha256=deb.sha256, name=address)
+            downloads.add(content, sha256=deb.sha256, name=_shown(address, whole=True))
         except DataFileError as error:
             problems.append(str(error.message))
             continue
@@ -122,7 +125,7 @@ def _read(address: str) -> bytes:
         response = requests.get(address, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
         response.raise_for_status()
         return response.content
-    return Path(urlsplit(address).path if address.startswith("file:") else address).read_bytes()
+    return Path(unquote(urlsplit(address).path) if _is_address(address) else address).read_bytes()
 
 
 def _reason(error: OSError) -> str:
@@ -132,8 +135,20 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
+def _shown(address: str, *, whole: bool = False) -> str:
+    """An address for people: its host, unless the ``whole`` is asked for; without the password it may hold."""
+    if not address.startswith(("http:", "https:")):
+        return address
+    host = urlsplit(address).netloc.rpartition("@")[2]
+    return urlsplit(address)._replace(netloc=host).geturl() if whole else host
+
+
+def _is_address(root: str) -> bool:
+    return "://" in root or root.startswith("file:")
+
+
 def _as_root(address: str) -> str:
-    return address.rstrip("/") if "://" in address or address.startswith("file:") else str(Path(address).absolute())
+    return address.rstrip("/") if _is_address(address) else str(Path(address).absolute())
 
 
 def _with_security(roots: Iterable[str]) -> tuple[str, ...]:

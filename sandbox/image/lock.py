@@ -108,7 +108,10 @@ def _locked_deb(line: str, sources: Sources) -> LockedDeb:
     match = _URI_LINE.match(line)
     if match is None:
         raise DataFileError(f"apt printed no sha256: {line}", hint="use apt 2.0 or newer")
-    root = next(r for r in sorted(sources.mirrors, key=len, reverse=True) if match["uri"].startswith(f"{r}/"))
+    roots = sorted(sources.mirrors, key=len, reverse=True)
+    root = next((root for root in roots if match["uri"].startswith(f"{root}/")), None)
+    if root is None:
+        raise DataFileError(f"{match['uri']} is in none of the archives that apt was given", hint="name another mirror")
     name, version, _rest = match["file"].split("_", 2)
     return LockedDeb(
         name=name,

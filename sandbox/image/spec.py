@@ -131,9 +131,12 @@ def load_spec(image_id: str, directory: Path) -> ImageSpec:
         raise UsageError(f"unknown image {image_id!r}", hint="known: " + ", ".join(available_images(directory)))
     try:
         with path.open("rb") as file:
-            return ImageSpec.model_validate({"id": image_id, **tomllib.load(file)})
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+            spec = ImageSpec.model_validate({"id": image_id, **tomllib.load(file)})
+    except ValueError as error:  # not TOML, not UTF-8, or not an image
         raise DataFileError(f"{path}: {_first_problem(error)}", hint="mend the image file") from error
+    if spec.id != image_id:
+        raise DataFileError(f"{path}: id: the folder's name is the id", hint="take the line out")
+    return spec
 
 
 def load_lock(image_id: str, directory: Path) -> Lock:

@@ -75,6 +75,8 @@ class Downloads:
     def verified(self, sha256: str, name: str) -> Path:
         """The kept file, its hash checked again. A damaged one is removed and refused with `DataFileError`."""
         path = self.path(sha256)
+        if not path.is_file():
+            raise DataFileError(f"{path}: the cached copy of {name} is gone", hint="run the same command again")
         if _sha256(path) != sha256:
             path.unlink()
             raise DataFileError(

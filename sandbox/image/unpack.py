@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import lzma
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -71,13 +73,21 @@ def _unpack_deb(path: Path, deb: LockedDeb, keep: tuple[str, ...], root: Path) -
             return None
         if member.isdir() and ((keep and not _leads_to(name, keep)) or name in _MERGED):
             return None
+        if member.isdev():  # pipes too: no package of an image has one
+            return None
+        if member.islnk():  # tar_filter looks at where a file goes, not at what a hard link would share with it
+            target = Path(destination, member.linkname).resolve()
+            if not target.is_relative_to(Path(destination).resolve()):
+                raise tarfile.LinkOutsideDestinationError(member, str(target))
         return tarfile.tar_filter(member, destination)
 
     try:
         with path.open("rb") as file:
             data = DebFile(fileobj=io.BytesIO(file.read())).data.tgz()
             data.extractall(root, filter=wanted)
-    except (ArError, DebError, tarfile.TarError, EOFError) as error:
+    except (ArError, DebError, tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's trouble, not the file's
+            raise
         raise DataFileError(f"{deb.path}: cannot be unpacked: {error}", hint="lock the image again") from error
 
 

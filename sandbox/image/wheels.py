@@ -24,6 +24,14 @@ from .spec import ImageSpec, LockedWheel, RuntimeSpec
 from .store import Downloads
 
 _TIMEOUT_SECONDS = 900.0
+_UNREACHABLE = (
+    "connection broken by",
+    "NewConnectionError",
+    "ConnectTimeout",
+    "NameResolutionError",
+    "not a trusted or",
+)
+"""pip's words for an index it could not ask; all it says then is that there are no versions."""
 _VERSIONS_FOUND = re.compile(r"\(from versions: ([^)]*)\)")
 
 
@@ -97,7 +105,7 @@ def _download(requirement: Sequence[str], spec: ImageSpec, target: Path) -> None
 
 
 def _explain(stderr: str, requirement: str, spec: ImageSpec) -> Exception:
-    unreachable = any(word in stderr for word in ("NewConnectionError", "ConnectTimeout", "NameResolutionError"))
+    unreachable = any(words in stderr for words in _UNREACHABLE)
     versions = _VERSIONS_FOUND.search(stderr)
     if versions and not unreachable and "--require-hashes" not in requirement:
         return NoSuchWheel(requirement, spec, _sorted_versions(versions[1]))

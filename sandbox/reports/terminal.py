@@ -67,7 +67,8 @@ def _memory(result: Result) -> Iterator[Text]:
     yield _row("runtime", f"{_bytes(memory.runtime_baseline)} before any model is loaded")
     yield _row("weights", f"{_bytes(memory.weights)} in the model file")
     largest = ", ".join(f"{_clean(s.library)} {_bytes(s.size)}" for s in heap.by_library[:_LIBRARIES])
-    yield _row("heap", f"{_bytes(heap.peak)} at its peak" + (f": {largest}" if largest else ""))
+    callers = heap.sites_unavailable and f"callers unavailable, because {_clean(heap.sites_unavailable)}"
+    yield _row("heap", _bytes(heap.peak) + (f" at its peak: {callers or largest}" if heap.by_library else ""))
     emulator = result.memory.emulator_overhead
     if isinstance(emulator, Metric):
         yield _row("", f"the emulator's own {_bytes(emulator)} are in none of these", style="dim")

@@ -1,0 +1,67 @@
+"""What every test gets: no outside program unless it says so, and real engines only where this host has them."""
+
+from __future__ import annotations
+
+from typing import NoReturn, cast
+
+import pytest
+
+from sandbox import process
+from sandbox.engines.base import EngineName
+from tests import host
+
+_LEFT_OUT = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-engines",
+        default="",
+        metavar="NAMES",
+        help="engines (of local,docker,native) that must work here: their tests fail where they would be skipped",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LEFT_OUT] = {}
+    unknown = _required(config) - set(host.REAL)
+    if unknown:
+        raise pytest.UsageError(f"--require-engines: no engine {', '.join(sorted(unknown))}; " + ", ".join(host.REAL))
+
+
+@pytest.fixture(autouse=True)
+def outside_programs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip or fail tests of an engine that this host has not; forbid programs to tests that announce none."""
+    marker = request.node.get_closest_marker("engine")
+    if marker is not None:
+        need_engine(request.config, cast("EngineName", marker.args[0]))
+    elif request.node.get_closest_marker("subprocess") is None:
+        for name in ("run", "start", "start_with_input"):
+            monkeypatch.setattr(process, name, _forbidden)
+
+
+def need_engine(config: pytest.Config, name: EngineName) -> None:
+    """Skip the test, with the reason, when this host cannot run the engine; fail it when the engine is required."""
+    reason = host.left_out(name)
+    if reason is None:
+        return
+    if name in _required(config):
+        pytest.fail(f"engine {name} is required: {reason}", pytrace=False)
+    config.stash[_LEFT_OUT][name] = reason
+    pytest.skip(f"engine {name}: {reason}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left_out = config.stash[_LEFT_OUT]
+    for name, reason in left_out.items():
+        terminalreporter.write_line(f"engine left out: {name}: {reason}")
+    if not left_out:
+        terminalreporter.write_line("engines left out: none of those that were asked for")
+
+
+def _required(config: pytest.Config) -> set[str]:
+    return {name for name in config.getoption("--require-engines").split(",") if name}
+
+
+def _forbidden(*_args: object, **_options: object) -> NoReturn:
+    raise AssertionError("this test starts an outside program: mark it `subprocess`, or `engine` if it runs a guest")

@@ -1,0 +1,41 @@
+"""How end-to-end tests call the installed command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+COMMAND = Path(sys.executable).with_name("edge-sandbox")
+PROJECT = Path(__file__).resolve().parents[2]
+EXAMPLE_TFLITE = PROJECT / "examples" / "mobilenet_v1_0.25_128_int8.tflite"
+EXAMPLE_ONNX = PROJECT / "examples" / "mobilenet_v1_0.25_128_fp32.onnx"
+TIMEOUT_SECONDS = 600
+
+
+def edge_sandbox(
+    *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end; ``env`` is added to this process's."""
+    return subprocess.run(
+        [str(COMMAND), *map(str, arguments)],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *texts: str) -> None:
+    """One clear message on stderr with a next step, the right exit code, no report, no traceback."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("edge-sandbox: ")
+    assert "\n  next: " in done.stderr
+    assert "Traceback" not in done.stderr
+    for text in texts:
+        assert text in done.stderr

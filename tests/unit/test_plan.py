@@ -1,0 +1,345 @@
+"""From a request, a model, a device and an image to jobs: values only, nothing runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import pytest
+
+from sandbox.device import load_device, select_os
+from sandbox.engines.base import Job, Mount
+from sandbox.errors import DataFileError, UsageError
+from sandbox.graph import ModelGraph, read_model
+from sandbox.metrics import Metric, Unavailable
+from sandbox.plan import ProfileRequest, budget, check_npz, choose_runtime, plan_jobs, resolve_shapes
+from tests import zoo
+from tests.unit.image.image_samples import built_image
+
+SPECS = Path(__file__).parents[2] / "device_specs"
+DEVICE = load_device("rpi4b", SPECS)
+OS = select_os(DEVICE, None)
+ALL_RUNTIMES = ("tflite-runtime", "ai-edge-litert", "onnxruntime")
+VALGRIND = "usr/libexec/valgrind/massif-arm64-linux"
+
+
+def graph_of(name: str, folder: Path) -> ModelGraph:
+    path = folder / name
+    path.write_bytes(zoo.make(name))
+    return read_model(path)
+
+
+@pytest.fixture
+def tflite(tmp_path: Path) -> ModelGraph:
+    return graph_of("tiny_conv_fp32.tflite", tmp_path)
+
+
+@pytest.fixture
+def any_batch(tmp_path: Path) -> ModelGraph:
+    return graph_of("dynamic_batch.onnx", tmp_path)
+
+
+class TestRuntime:
+    def test_first_that_reads_the_format(self, tflite: ModelGraph, any_batch: ModelGraph) -> None:
+        assert choose_runtime(None, tflite, ALL_RUNTIMES) == ("tflite-runtime", None)
+        assert choose_runtime(None, tflite, ALL_RUNTIMES[::-1]) == ("ai-edge-litert", None)
+        assert choose_runtime(None, any_batch, ALL_RUNTIMES) == ("onnxruntime", None)
+
+    @pytest.mark.parametrize(
+        ("requested", "chosen"),
+        [
+            ("ai-edge-litert", ("ai-edge-litert", None)),
+            ("tflite-runtime@2.14.0", ("tflite-runtime", "2.14.0")),
+            ("tflite-runtime@", ("tflite-runtime", None)),
+        ],
+    )
+    def test_asked_for(self, requested: str, chosen: tuple[str, str | None], tflite: ModelGraph) -> None:
+        assert choose_runtime(requested, tflite, ALL_RUNTIMES) == chosen
+
+    @pytest.mark.parametrize(
+        ("requested", "offered", "message", "hint"),
+        [
+            (None, ("onnxruntime",), "this image has no runtime for tflite models", "--os; it has: onnxruntime"),
+            ("tensorrt@8", ALL_RUNTIMES, "unknown runtime 'tensorrt'", "known: tflite-runtime, ai-edge-litert, onnxr"),
+            ("@2.14", ALL_RUNTIMES, "unknown runtime ''", "known: tflite-runtime"),
+            ("onnxruntime", ALL_RUNTIMES, "onnxruntime does not run tflite", "use tflite-runtime or ai-edge-litert"),
+            ("onnxruntime", (), "onnxruntime does not run tflite", "use an image with a runtime for tflite"),
+        ],
+    )
+    def test_refusal_names_what_fits(
+        self, requested: str | None, offered: tuple[str, ...], message: str, hint: str, tflite: ModelGraph
+    ) -> None:
+        with pytest.raises(UsageError) as caught:
+            choose_runtime(requested, tflite, offered)
+        assert message in caught.value.message
+        assert hint in str(caught.value.hint)
+
+
+class TestBudget:
+    def test_asked_for(self) -> None:
+        found = budget(DEVICE, OS, 123_456_789)
+        assert (found.limit_bytes, found.source) == (123_456_789, "--memory")
+        assert isinstance(found.available, Metric)
+        assert found.available.value == 123_456_789
+
+    def test_what_the_device_leaves(self) -> None:
+        os = OS.model_copy(update={"mem_total_bytes": 900_000_000, "os_used_bytes": 100_000_000})
+        found = budget(DEVICE, os, None)
+        assert found.limit_bytes == 800_000_000
+        assert isinstance(found.available, Metric)
+        assert found.available.mode == "measured"
+        assert found.source == found.available.source
+        assert "MemTotal 900 MB less 100 MB that an idle" in found.source
+
+    def test_the_whole_ram_where_nothing_better_is_known(self) -> None:
+        os = OS.model_copy(update={"os_used_bytes": None})
+        device = DEVICE.model_copy(update={"ram_bytes": 2**30})
+        found = budget(device, os, None)
+        assert found.limit_bytes == 2**30
+        assert found.source == "the whole RAM of 1.07 GB, for what the system keeps of it is not known"
+        assert isinstance(found.available, Unavailable)
+        assert "os_used_bytes" in found.available.unavailable
+
+
+class TestShapes:
+    def test_fixed_inputs_need_none(self, tflite: ModelGraph) -> None:
+        assert resolve_shapes(tflite, {}) == {}
+
+    def test_open_batch_of_tflite_is_one(self, tmp_path: Path) -> None:
+        graph = graph_of("dynamic.tflite", tmp_path)
+        name = graph.inputs[0].name
+        assert graph.inputs[0].shape == (None, 16)
+        assert resolve_shapes(graph, {}) == {name: (1, 16)}
+        assert resolve_shapes(graph, {name: (8, 16)}) == {name: (8, 16)}
+
+    def test_a_fixed_tflite_input_can_be_resized(self, tflite: ModelGraph) -> None:
+        name = tflite.inputs[0].name
+        assert resolve_shapes(tflite, {name: (2, 8, 8, 3)}) == {name: (2, 8, 8, 3)}
+
+    def test_open_batch_of_onnx_must_be_given(self, any_batch: ModelGraph) -> None:
+        assert resolve_shapes(any_batch, {"input": (4, 3, 8, 8)}) == {"input": (4, 3, 8, 8)}
+        with pytest.raises(UsageError) as caught:
+            resolve_shapes(any_batch, {})
+        assert "input input float32 ['?', 3, 8, 8] has dimensions that are only known" in caught.value.message
+        assert caught.value.hint == "give them: --shape input=1,3,8,8"
+
+    @pytest.mark.parametrize(
+        ("shapes", "message"),
+        [
+            ({"inputs": (1, 3, 8, 8)}, "--shape inputs: the model has no such input"),
+            ({"input": (1, 3, 8)}, "--shape input: 3 dimensions given, the model has 4"),
+            ({"input": (1, 3, 9, 8)}, "--shape input: the model fixes other sizes"),
+        ],
+    )
+    def test_refusal(self, shapes: dict[str, tuple[int, ...]], message: str, any_batch: ModelGraph) -> None:
+        with pytest.raises(UsageError) as caught:
+            resolve_shapes(any_batch, shapes)
+        assert caught.value.message == message
+        assert caught.value.hint == "inputs: input float32 ['?', 3, 8, 8]"
+
+
+class TestNpz:
+    SHAPES: ClassVar = {"input": (2, 3, 8, 8)}
+
+    @staticmethod
+    def saved(folder: Path, **arrays: Any) -> Path:
+        path = folder / "input.npz"
+        np.savez_compressed(path, **arrays)
+        return path
+
+    def refusal(self, path: Path, graph: ModelGraph) -> UsageError:
+        with pytest.raises(UsageError) as caught:
+            check_npz(path, graph, self.SHAPES)
+        assert caught.value.message.startswith(f"--input {path}: ")
+        return caught.value
+
+    def test_fitting(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        array = np.zeros((2, 3, 8, 8), np.float32)
+        check_npz(self.saved(tmp_path, input=array, unused=array), any_batch, self.SHAPES)
+
+    def test_a_single_array_may_have_any_name(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        check_npz(self.saved(tmp_path, arr_0=np.zeros((2, 3, 8, 8), np.float32)), any_batch, self.SHAPES)
+
+    def test_wrong_name(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        error = self.refusal(self.saved(tmp_path, a=np.zeros(1), b=np.zeros(1)), any_batch)
+        assert error.message.endswith("no array named 'input'")
+        assert error.hint == "it has a, b; the model wants input float32 ['?', 3, 8, 8]"
+
+    @pytest.mark.parametrize(
+        ("array", "described"),
+        [
+            (np.zeros((1, 3, 8, 8), np.float32), "input is float32 [1, 3, 8, 8]"),
+            (np.zeros((2, 3, 8, 8), np.float64), "input is float64 [2, 3, 8, 8]"),
+            (np.zeros((2, 3, 8, 8), ">f4"), "input is >f4 [2, 3, 8, 8]"),
+            (np.float32(1), "input is float32 []"),
+        ],
+    )
+    def test_wrong_shape_or_type(self, array: Any, described: str, any_batch: ModelGraph, tmp_path: Path) -> None:
+        error = self.refusal(self.saved(tmp_path, input=array), any_batch)
+        assert error.message.endswith(described)
+        assert error.hint == "the model wants float32 [2, 3, 8, 8]"
+
+    def test_pickles_are_not_loaded(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        path = self.saved(tmp_path, input=np.array([{}], dtype=object))
+        assert "not a readable .npz file" in self.refusal(path, any_batch).message
+
+    @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x93NUMPY\x01\x00"])
+    def test_not_an_npz(self, content: bytes, any_batch: ModelGraph, tmp_path: Path) -> None:
+        path = tmp_path / "input.npz"
+        path.write_bytes(content)
+        assert "not a readable .npz file" in self.refusal(path, any_batch).message
+
+    def test_one_array_is_not_an_npz(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        path = tmp_path / "input.npy"
+        np.save(path, np.zeros(4))
+        assert "not a readable .npz file" in self.refusal(path, any_batch).message
+
+    def test_missing(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        assert "No such file" in self.refusal(tmp_path / "none.npz", any_batch).message
+
+    def test_no_flipped_byte_ends_in_another_error(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        array = np.arange(2 * 3 * 8 * 8, dtype=np.float32).reshape(2, 3, 8, 8)
+        content = self.saved(tmp_path, input=array).read_bytes()
+        path = tmp_path / "damaged.npz"
+        refused = 0
+        for at in range(len(content)):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+            try:
+                check_npz(path, any_batch, self.SHAPES)
+            except UsageError:
+                refused += 1
+        assert refused > len(content) // 2
+
+    def test_an_array_larger_than_memory(self, any_batch: ModelGraph, tmp_path: Path) -> None:
+        import zipfile  # noqa: PLC0415
+
+        path = tmp_path / "huge.npz"
+        header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(117) + b"\n"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("input.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        assert "not a readable .npz file" in self.refusal(path, any_batch).message
+
+
+class TestJobs:
+    @staticmethod
+    def jobs(graph: ModelGraph, folder: Path, **changes: Any) -> tuple[Job, ...]:
+        request = ProfileRequest(model=graph.path, device="rpi4b", **changes.pop("request", {}))
+        arguments: dict[str, Any] = {
+            "graph": graph,
+            "shapes": {},
+            "device": DEVICE,
+            "os": OS,
+            "runtime": ("tflite-runtime", "2.14.0"),
+            "limit_bytes": 2**29,
+            "run_dir": folder / "run",
+            "guest_code": folder / "guest",
+            "identity": folder / "run" / "device",
+            "emulated": True,
+            **changes,
+        }
+        if "image" not in arguments:
+            arguments["image"] = built_image(folder / "image", [VALGRIND])
+        return plan_jobs(request, **arguments)
+
+    def test_three_jobs_with_folders_of_their_own(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        jobs = self.jobs(tflite, tmp_path)
+        assert [job.name for job in jobs] == ["latency", "operators", "heap"]
+        assert [job.run_dir for job in jobs] == [tmp_path / "run" / job.name for job in jobs]
+        assert all((job.run_dir / "request.json").is_file() for job in jobs)
+        assert {(job.cpu, job.page_size_bytes, job.hostname) for job in jobs} == {
+            (OS.emulated_cpu, OS.page_size_bytes, "rpi4b")
+        }
+
+    def test_the_guest_is_limited_but_not_under_valgrind(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        assert [job.memory_limit_bytes for job in self.jobs(tflite, tmp_path)] == [2**29, 2**29, None]
+
+    def test_heap_runs_under_massif_without_its_launcher(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        latency, _operators, heap = self.jobs(tflite, tmp_path)
+        runner = ("/usr/bin/python3.11", "-B", "/edge/guest/runner.py", "/edge/run/request.json")
+        assert latency.argv == runner
+        assert heap.argv[0] == f"/{VALGRIND}"
+        assert heap.argv[-5:] == ("--massif-out-file=/edge/run/massif.out", *runner)
+        assert heap.env["VALGRIND_LIB"] == "/usr/libexec/valgrind"
+        assert "VALGRIND_LIB" not in latency.env
+
+    def test_image_without_valgrind(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        with pytest.raises(DataFileError, match="image sample-arm64 has no valgrind"):
+            self.jobs(tflite, tmp_path, image=built_image(tmp_path / "image"))
+
+    def test_nothing_of_the_host_s_environment(
+        self, tflite: ModelGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SECRET_TOKEN", "s3cret")
+        latency, *_others = self.jobs(tflite, tmp_path)
+        assert latency.env == {
+            "PYTHONPATH": "/opt/tflite-runtime-2.14.0",
+            "HOME": "/tmp",
+            "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
+            "PATH": "/usr/bin:/bin",
+        }
+
+    def test_mounts(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        identity = tmp_path / "run" / "device"
+        expected = (
+            Mount(source=tmp_path / "guest", target="/edge/guest"),
+            Mount(source=tflite.path, target="/edge/model/tiny_conv_fp32.tflite"),
+            Mount(source=identity / "meminfo", target="/proc/meminfo"),
+        )
+        emulated = (
+            Mount(source=identity / "cpuinfo", target="/proc/cpuinfo"),
+            Mount(source=identity / "cpu", target="/sys/devices/system/cpu"),
+        )
+        assert self.jobs(tflite, tmp_path)[0].mounts == expected + emulated
+        again = built_image(tmp_path / "again", [VALGRIND])
+        assert self.jobs(tflite, tmp_path, image=again, emulated=False)[0].mounts == expected
+
+    def test_external_weights_travel_beside_the_model(self, tmp_path: Path) -> None:
+        path = tmp_path / "big.onnx"
+        model = onnx.load_model_from_string(zoo.tiny_onnx())
+        onnx.save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+        mounts = self.jobs(read_model(path), tmp_path, runtime=("onnxruntime", "1.31.1"))[0].mounts
+        assert mounts[1:3] == (
+            Mount(source=path, target="/edge/model/big.onnx"),
+            Mount(source=tmp_path / "weights.bin", target="/edge/model/weights.bin"),
+        )
+
+    def test_own_input_is_mounted(self, tflite: ModelGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        job = self.jobs(tflite, tmp_path, request={"inputs": "mine.npz"})[0]
+        assert Mount(source=tmp_path / "mine.npz", target="/edge/input.npz") in job.mounts
+        request = json.loads((job.run_dir / "request.json").read_text())
+        assert (request["inputs"], request["npz"]) == ("npz", "/edge/input.npz")
+
+    def test_request_that_the_guest_reads(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        jobs = self.jobs(
+            tflite, tmp_path, request={"threads": 4, "seed": 7, "inputs": "zeros"}, shapes={"input": (2, 8, 8, 3)}
+        )
+        requests = [json.loads((job.run_dir / "request.json").read_text()) for job in jobs]
+        assert requests[0] == {
+            "schema": 1,
+            "model": "/edge/model/tiny_conv_fp32.tflite",
+            "format": "tflite",
+            "runtime": "tflite-runtime",
+            "threads": 4,
+            "warmup": 1,
+            "repeat": 5,
+            "seed": 7,
+            "inputs": "zeros",
+            "npz": None,
+            "shapes": {"input": [2, 8, 8, 3]},
+            "profile": "latency",
+            "run_dir": "/edge/run",
+        }
+        assert [(each["profile"], each["warmup"], each["repeat"]) for each in requests[1:]] == [
+            ("operators", 1, 3),
+            ("heap", 0, 1),
+        ]
+
+    def test_host_paths_are_not_told_to_the_guest(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        for job in self.jobs(tflite, tmp_path):
+            told = json.dumps([job.argv, dict(job.env), (job.run_dir / "request.json").read_text()])
+            assert str(tmp_path) not in told
