@@ -57,6 +57,7 @@ def analyse(run_dir: Path) -> Result:
             record.device.memory_limit_bytes,
             failure,
             limit_source=record.device.memory_limit_source,
+            enforced=outcome.limit_mechanism not in {"watchdog", "none"},
         ),
         *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
     )

@@ -139,9 +139,18 @@ def find_failure(
 
 
 def memory_check(
-    peak: Quantity, available: Quantity, limit_bytes: int, failure: Failure | None, *, limit_source: str
+    peak: Quantity,
+    available: Quantity,
+    limit_bytes: int,
+    failure: Failure | None,
+    *,
+    limit_source: str,
+    enforced: bool,
 ) -> Check:
-    """Does the peak fit into what the device leaves? Judged by the upper end of the peak."""
+    """Does the peak fit into what the device leaves? Judged by the upper end of the peak.
+
+    ``enforced``: the kernel kept the limit, so what lived through it fits, if only just.
+    """
     limit = (
         available
         if isinstance(available, Metric)
@@ -159,12 +168,13 @@ def memory_check(
     reason = f"peak {format_size(top)} of {format_size(limit.value)}"
     if isinstance(available, Unavailable):
         reason += f", {limit_source}"
-    if left < 0:
+    if left < 0 and not enforced:
         fix = "use a smaller model or input, quantise it, or take a device with more RAM"
         return Check(id="memory", status="fail", value=peak, limit=limit, reason=reason, fix=fix)
     if left < MARGINAL_HEADROOM:
         fix = "leave at least a tenth free: other programs on the device need memory too"
-        return Check(id="memory", status="warn", value=peak, limit=limit, reason=f"{reason}: {left:.0%} left", fix=fix)
+        reason += f": {left:.0%} left" if left >= 0 else ": it lived only because the kernel can drop pages of files"
+        return Check(id="memory", status="warn", value=peak, limit=limit, reason=reason, fix=fix)
     return Check(id="memory", status="pass", value=peak, limit=limit, reason=f"{reason}: {left:.0%} left")
 
 

@@ -29,7 +29,7 @@ GUEST_EMULATOR = Path("/emulator")
 TICK_SECONDS = 0.01
 FIRST_EMULATOR_BYTES = 96 << 20
 """What the emulator may use before its use has been measured for the first time."""
-_LIMIT_SLACK_BYTES = 8 << 20
+_LIMIT_SLACK_BYTES = 4 << 20
 """Room for what the emulator adds between two readings."""
 _STDERR_BYTES = 64 << 10
 _SANDBOX = ("bwrap", "ld-linux")
@@ -198,13 +198,12 @@ class LimitWatch:
         self._limit.kills()
         if read is None or self._job.memory_limit_bytes is None:
             return True
-        guest, emulator = read
-        if not guest:  # not started yet, or not readable: the first allowance stands
+        if not read.guest:  # not started yet, or not readable: the first allowance stands
             return True
         if self._limit.enforced:
-            self._limit.set(self._job.memory_limit_bytes + emulator + _LIMIT_SLACK_BYTES)
+            self._limit.set(self._job.memory_limit_bytes + read.emulator_anonymous + _LIMIT_SLACK_BYTES)
         else:
-            self.over_limit = guest > self._job.memory_limit_bytes
+            self.over_limit = read.guest > self._job.memory_limit_bytes
         return not self.over_limit
 
 

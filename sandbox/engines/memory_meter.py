@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from .base import MemoryTrace
 
@@ -18,8 +19,20 @@ GUEST_ADDRESS_LIMIT = 1 << 40
 _PAGE_BYTES = 4096
 _FULL_READ_SECONDS = 0.25
 _NEW_PEAK = 1.002
-_MAPPING = re.compile(rb"^([0-9a-f]+)-[0-9a-f]+ .*?\nSize:.*?\nRss: +(\d+) kB$", re.MULTILINE | re.DOTALL)
+_MAPPING = re.compile(
+    rb"^([0-9a-f]+)-[0-9a-f]+ .*?\nSize:.*?\nRss: +(\d+) kB$.*?^Anonymous: +(\d+) kB$", re.MULTILINE | re.DOTALL
+)
 _HIGH_WATER = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+class Reading(NamedTuple):
+    """Resident bytes at one moment."""
+
+    guest: int
+    emulator: int
+    emulator_anonymous: int
+    """The emulator's share that the kernel can only free by killing: its programs and libraries are files, which
+    every run shares and which a limit that is reached drops first."""
 
 
 class MemoryMeter:
@@ -37,8 +50,8 @@ class MemoryMeter:
         self._high_water = 0
         self._unreadable = False
 
-    def tick(self) -> tuple[int, int] | None:
-        """(guest, emulator) in bytes when they were read anew, else None."""
+    def tick(self) -> Reading | None:
+        """What is resident when it was read anew, else None."""
         now = time.monotonic()
         pids = list(_tree(self._pid))
         total = sum(_resident_bytes(pid) for pid in pids)
@@ -46,11 +59,11 @@ class MemoryMeter:
             return None
         self._last_full_read = now
         self._highest_total = max(self._highest_total, total)
-        guest, emulator = self._split(pids)
-        if guest:
-            self._samples.append((round(now - self._started, 4), guest, emulator))
-            self._peak = max(self._peak, (guest, emulator))
-        return guest, emulator
+        reading = self._read(pids)
+        if reading.guest:
+            self._samples.append((round(now - self._started, 4), reading.guest, reading.emulator))
+            self._peak = max(self._peak, (reading.guest, reading.emulator))
+        return reading
 
     def trace(self) -> MemoryTrace:
         """What was seen."""
@@ -66,12 +79,12 @@ class MemoryMeter:
             emulator_bytes=emulator,
         )
 
-    def _split(self, pids: list[int]) -> tuple[int, int]:
-        guest = emulator = high_water = 0
+    def _read(self, pids: list[int]) -> Reading:
+        guest = emulator = anonymous = high_water = 0
         for pid in pids:
             try:
                 name = Path(f"/proc/{pid}/comm").read_bytes()  # a guest may call itself anything, not only text
-                low, whole = split_smaps(Path(f"/proc/{pid}/smaps").read_bytes())
+                low, high, high_anonymous = split_smaps(Path(f"/proc/{pid}/smaps").read_bytes())
                 status = _HIGH_WATER.search(Path(f"/proc/{pid}/status").read_bytes())
             except PermissionError:
                 self._unreadable = True
@@ -79,19 +92,25 @@ class MemoryMeter:
             except OSError:  # it ended meanwhile
                 continue
             sandbox = name.decode(errors="replace").startswith(self._sandbox_programs)
-            own = 0 if sandbox else low if self._emulated else whole
+            own = 0 if sandbox else low if self._emulated else low + high
             guest += own
-            emulator += whole - own
-            high_water += int(status[1]) * 1024 if status else whole
+            emulator += low + high - own
+            anonymous += 0 if own == low + high else high_anonymous
+            high_water += int(status[1]) * 1024 if status else low + high
         self._high_water = max(self._high_water, high_water)
-        return guest, emulator
+        return Reading(guest, emulator, anonymous)
 
 
-def split_smaps(smaps: bytes) -> tuple[int, int]:
-    """Resident bytes below `GUEST_ADDRESS_LIMIT`, and all resident bytes, in the text of a /proc/<pid>/smaps."""
-    mappings = [(int(address, 16), int(rss) * 1024) for address, rss in _MAPPING.findall(smaps)]
-    low = sum(rss for address, rss in mappings if address < GUEST_ADDRESS_LIMIT)
-    return low, sum(rss for _address, rss in mappings)
+def split_smaps(smaps: bytes) -> tuple[int, int, int]:
+    """(resident below `GUEST_ADDRESS_LIMIT`, above it, anonymous above it) in bytes, of a /proc/<pid>/smaps text."""
+    low = high = high_anonymous = 0
+    for address, rss, anonymous in _MAPPING.findall(smaps):
+        if int(address, 16) < GUEST_ADDRESS_LIMIT:
+            low += int(rss) * 1024
+        else:
+            high += int(rss) * 1024
+            high_anonymous += int(anonymous) * 1024
+    return low, high, high_anonymous
 
 
 def _tree(pid: int) -> Iterator[int]:
