@@ -6,6 +6,7 @@ LAPACK, mount points, and compiled Python files (without them NumPy's import und
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import io
 import lzma
@@ -13,12 +14,13 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from sandbox import process
-from sandbox.errors import DataFileError, HostError
+from sandbox.errors import DataFileError
 from sandbox.progress import Progress
 
 from .spec import ImageSpec, Lock, LockedDeb, LockedWheel
@@ -28,13 +30,12 @@ _DOCUMENTATION = ("usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "u
 _MERGED = ("bin", "sbin", "lib", "lib64")
 MOUNT_POINTS = ("dev", "proc", "sys", "tmp", "run", "edge", "emulator")
 _COMPILE_SECONDS = 600.0
+_CHECKED_HERE: dict[str, Any] = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
 _NOT_IMPORTED = r"/(test|tests|testing|idlelib|lib2to3|tkinter|pydoc_data|turtledemo|f2py|ensurepip)/"
 
 
 def unpack(spec: ImageSpec, lock: Lock, downloads: Downloads, root: Path, progress: Progress) -> None:
     """Fill the empty folder ``root``. Raises `DataFileError` naming a file that is damaged or would write outside."""
-    if not hasattr(tarfile, "tar_filter"):
-        raise HostError("this Python cannot unpack archives safely", hint="use Python 3.10.12, 3.11.4 or newer")
     for name in _MERGED:
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
@@ -66,29 +67,45 @@ def _unpack_deb(path: Path, deb: LockedDeb, keep: tuple[str, ...], root: Path) -
     from debian.arfile import ArError  # noqa: PLC0415
     from debian.debfile import DebError, DebFile  # noqa: PLC0415
 
-    def wanted(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo | None:
-        name = member.name.removeprefix("./")
-        skipped = not any(fnmatch.fnmatch(name, g) for g in keep) if keep else False
-        if not member.isdir() and (skipped or any(fnmatch.fnmatch(name, g) for g in _DOCUMENTATION)):
-            return None
-        if member.isdir() and ((keep and not _leads_to(name, keep)) or name in _MERGED):
-            return None
-        if member.isdev():  # pipes too: no package of an image has one
-            return None
-        if member.islnk():  # tar_filter looks at where a file goes, not at what a hard link would share with it
-            target = Path(destination, member.linkname).resolve()
-            if not target.is_relative_to(Path(destination).resolve()):
-                raise tarfile.LinkOutsideDestinationError(member, str(target))
-        return tarfile.tar_filter(member, destination)
-
     try:
         with path.open("rb") as file:
             data = DebFile(fileobj=io.BytesIO(file.read())).data.tgz()
-            data.extractall(root, filter=wanted)
+            data.extractall(root, members=_safe_members(data, deb, keep, root.resolve()), **_CHECKED_HERE)
     except (ArError, DebError, tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's trouble, not the file's
             raise
         raise DataFileError(f"{deb.path}: cannot be unpacked: {error}", hint="lock the image again") from error
+
+
+def _safe_members(
+    data: tarfile.TarFile, deb: LockedDeb, keep: tuple[str, ...], root: Path
+) -> Iterator[tarfile.TarInfo]:
+    """Members to unpack, each looked at just before it is, when all links before it are in place.
+
+    tarfile's own filters came with 3.10.12 and 3.11.4; Debian 12's Python is older than that, and they look at where
+    a file goes, not at what a hard link would share with it.
+    """
+    for member in data:
+        name = member.name.removeprefix("./").lstrip("/")
+        if not _wanted(name, member, keep):
+            continue
+        targets = [root / name, *([root / member.linkname] if member.islnk() else [])]
+        if not all(target.resolve().is_relative_to(root) for target in targets):
+            raise DataFileError(
+                f"{deb.path}: {member.name!r} would be written outside its folder", hint="do not use this package"
+            )
+        safe = copy.copy(member)
+        safe.name, safe.mode = name or ".", member.mode & 0o755
+        yield safe
+
+
+def _wanted(name: str, member: tarfile.TarInfo, keep: tuple[str, ...]) -> bool:
+    if member.isdev():  # pipes too: no package of an image has one
+        return False
+    if member.isdir():
+        return name not in _MERGED and (not keep or _leads_to(name, keep))
+    kept = not keep or any(fnmatch.fnmatch(name, glob) for glob in keep)
+    return kept and not any(fnmatch.fnmatch(name, glob) for glob in _DOCUMENTATION)
 
 
 def _leads_to(folder: str, keep: tuple[str, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.errors import DataFileError, HostError
+from sandbox.errors import DataFileError
 from sandbox.image.spec import ImageSpec, LockedDeb, LockedWheel
 from sandbox.image.store import Downloads
 from sandbox.image.unpack import MOUNT_POINTS, unpack
@@ -188,7 +189,9 @@ def test_hostile_package(attack: Callable[[Path], list[Member]], root: Path, out
         unpack_all(root, {"evil": deb(*attack(outside))})
     except DataFileError as error:
         refusal = error.message
-    assert refusal is None or refusal.startswith("pool/main/e/evil/evil_1.0-1_arm64.deb: cannot be unpacked: ")
+    assert refusal is None or re.fullmatch(
+        r"pool/main/e/evil/evil_1\.0-1_arm64\.deb: '.*' would be written outside its folder", refusal
+    )
     assert (refusal is None) == (attack is absolute_path), "that one lands inside the root"
     assert [path.name for path in outside.iterdir()] == ["secret"]
     secret = outside / "secret"
@@ -257,9 +260,3 @@ def test_wheel_with_a_link(root: Path, outside: Path) -> None:
 def test_damaged_wheel(content: bytes, root: Path) -> None:
     with pytest.raises(DataFileError, match=r"broken-2\.14\.0-py3-none-any\.whl: "):
         unpack_all(root, {}, {"broken": content})
-
-
-def test_python_without_safe_tar_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(tarfile, "tar_filter")
-    with pytest.raises(HostError, match="this Python cannot unpack archives safely"):
-        unpack_all(root, {})
