@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os as os_module  # `os` is an option's name here
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -100,6 +101,8 @@ def profile(
         timeout_seconds=parse_duration(timeout),
         isolated=isolation,
     )
+    if request.engine in {"auto", "local", "native"} and not dry_run:
+        _enter_own_scope()
     progress = Silent() if quiet else StderrProgress()
     builder = image_builder(mirror, progress)
     with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
@@ -117,6 +120,15 @@ def _render(result: Result, format_: FormatChoice, *, colour: bool) -> str:
     from sandbox.reports import json, terminal  # noqa: PLC0415
 
     return json.render(result) if format_ is FormatChoice.JSON else terminal.render(result, colour=colour)
+
+
+def _enter_own_scope() -> None:
+    """Start again in a cgroup of our own where that is what it takes for the kernel to keep the memory limit."""
+    from sandbox.engines.memory_limit import delegated_scope  # noqa: PLC0415
+
+    prefix = delegated_scope()
+    if prefix:
+        os_module.execvp(prefix[0], [*prefix, sys.executable, *sys.argv])
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
