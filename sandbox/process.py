@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NoReturn
 
 from .errors import HostError
 
@@ -112,6 +112,15 @@ def start_with_input(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         start_new_session=True,
     ) as helper:
         yield helper
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Replace this process by a program, keeping its terminal, files and process number. Raises `HostError`."""
+    _log.debug("exec %s", shlex.join(argv))
+    try:
+        os.execvp(argv[0], list(argv))  # noqa: S606  # an argv, no shell
+    except OSError as error:
+        raise HostError(f"cannot start {argv[0]}: {error.strerror}") from error
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os as os_module  # `os` is an option's name here
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sandbox import process
 from sandbox.errors import UsageError
 from sandbox.progress import Silent
 from sandbox.units import parse_duration, parse_size
@@ -128,7 +128,7 @@ def _enter_own_scope() -> None:
 
     prefix = delegated_scope()
     if prefix:
-        os_module.execvp(prefix[0], [*prefix, sys.executable, *sys.argv])
+        process.become([*prefix, sys.executable, *sys.argv])
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
