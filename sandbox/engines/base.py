@@ -15,6 +15,9 @@ EngineName = Literal["local", "docker", "native", "replay"]
 GUEST_RUN_DIR = "/edge/run"
 """Where a job's run folder is in the guest: the one place the guest can write to, beside /tmp."""
 
+LARGEST_FILE_BYTES = 4 << 30
+"""No file that the guest writes, its output included, grows beyond this: a model must not fill the host's disk."""
+
 
 class Cancelled(Exception):
     """The user interrupted the run; what was started is gone."""

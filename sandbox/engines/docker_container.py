@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .base import GUEST_RUN_DIR, Mount
+from .base import GUEST_RUN_DIR, LARGEST_FILE_BYTES, Mount
 
 _PROCESSES = 1024
 _TMPFS = {"/tmp": "rw,exec,nosuid,nodev,mode=1777", "/sys": "rw,nosuid,nodev,noexec,mode=755"}
 """A private /tmp, and nothing of the host's /sys."""
 
+_ULIMITS = {"core": 0, "fsize": LARGEST_FILE_BYTES}
 _NAMES = {"dns": ["127.0.0.1"], "dns_search": ["."]}
 """Docker would write the host's name servers and domain into the container, network or not."""
 
@@ -56,7 +57,7 @@ class Container:
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
             "pids_limit": _PROCESSES,
-            "ulimits": [types.Ulimit(name="core", soft=0, hard=0)],
+            "ulimits": [types.Ulimit(name=name, soft=most, hard=most) for name, most in _ULIMITS.items()],
             "log_config": types.LogConfig(type="none"),  # what it prints is read from the stream, all of it
             "tmpfs": dict(_TMPFS),
             "mounts": [*mounts, types.Mount(GUEST_RUN_DIR, str(self.run_dir), type="bind")],
@@ -68,7 +69,8 @@ class Container:
         words = ["docker", "run", "--rm", "--pull", "never", "--init", "--network", "none", "--read-only"]
         words += [word for key, values in _NAMES.items() for word in (f"--{key.replace('_', '-')}", *values)]
         words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", str(_PROCESSES)]
-        words += ["--ulimit", "core=0:0", "--user", self.user, "--hostname", self.hostname]
+        words += [word for name, most in _ULIMITS.items() for word in ("--ulimit", f"{name}={most}:{most}")]
+        words += ["--user", self.user, "--hostname", self.hostname]
         if self.memory_bytes is not None:
             words += ["--memory", f"{self.memory_bytes}b", "--memory-swap", f"{self.memory_bytes}b"]
         for target, mode in _TMPFS.items():

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from sandbox import process
 
+from .base import LARGEST_FILE_BYTES
+
 _CGROUP_NAME = "edge-sandbox"
 _OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
-_JOIN = ("/bin/sh", "-c", 'ulimit -c 0; echo $$ > "$0" && exec "$@"')
-"""Starts a program in the cgroup whose procs file is named first, without core dumps; /dev/null joins none."""
+_JOIN = ("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {LARGEST_FILE_BYTES // 512}; echo $$ > "$0" && exec "$@"')
+"""Starts a program in the cgroup whose procs file is named first (/dev/null joins none), without core dumps, and
+unable to fill the disk with one file. POSIX counts such files in blocks of 512 bytes."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _PROC = Path("/proc/self")
 _SYSTEMD_RUN = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
