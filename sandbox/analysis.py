@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from . import rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
@@ -39,6 +41,15 @@ _ENDED_EARLY = "the model did not run to its end"
 
 def analyse(run_dir: Path) -> Result:
     """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs)."""
+    try:
+        return _result(run_dir)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{error.title}.{'.'.join(str(part) for part in first['loc'])}"
+        raise DataFileError(f"{run_dir}: {where}: {first['msg']}", hint="run the profile again") from error
+
+
+def _result(run_dir: Path) -> Result:
     record = rundir.read_record(run_dir)
     latency_dir = run_dir / "latency"
     outcome, report = rundir.read_outcome(latency_dir), rundir.read_runner_report(latency_dir)
@@ -120,6 +131,9 @@ def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated
             reason = "massif left no file"
         except DataFileError as error:
             reason = error.message
+        else:
+            if profile.peak_bytes == 0:
+                reason = "massif saw no allocation at all: it could not hook the guest's allocator"
     if reason is not None:
         return Heap(
             peak=Unavailable(unavailable=reason),
@@ -178,7 +192,8 @@ def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:
 
 def _latency(report: Mapping[str, Any] | None, failure: Failure | None, *, emulated: bool, source: str) -> Latency:
     values = report.get("latencies_ns") if report else None
-    numbers = [v for v in values if isinstance(v, (int, float)) and 0 < v < 1e15] if isinstance(values, list) else []
+    # less than a nanosecond is no time of an inference, and its inverse may be no number
+    numbers = [v for v in values if isinstance(v, (int, float)) and 1 <= v < 1e15] if isinstance(values, list) else []
     samples = tuple(value / 1e9 for value in numbers)
     if not samples:
         nothing = Unavailable(unavailable=_ENDED_EARLY if failure else "the run timed no inference")

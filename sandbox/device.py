@@ -6,22 +6,18 @@ The format is described in ``device_specs/README.md``. A fact that no source giv
 from __future__ import annotations
 
 import difflib
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .device_errors import describe
+from .device_file import read_spec, spec_ids
 from .errors import DataFileError, UsageError
 from .metrics import Metric, Unavailable
 from .units import format_size
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 ImageId = Literal["bookworm-arm64", "bookworm-armhf", "bullseye-arm64", "trixie-arm64"]
 
@@ -125,9 +121,12 @@ class DeviceSpec(_Table):
     """Dotted key of a fact → where it was read."""
 
 
+_TABLES: dict[str, type[BaseModel]] = {"cpu": Cpu, "board": Board, "memory": Memory, "power": Power, "os": OsChoice}
+
+
 def available_devices(directory: Path) -> tuple[str, ...]:
     """The ids of the specs in ``directory``, sorted."""
-    return tuple(sorted(path.stem for path in directory.glob("*.toml")))
+    return spec_ids(directory)
 
 
 def load_device(id_or_path: str, directory: Path) -> DeviceSpec:
@@ -142,14 +141,14 @@ def load_device(id_or_path: str, directory: Path) -> DeviceSpec:
             )
             raise UsageError(f"unknown device {id_or_path!r}", hint=f"{hint} A path to a .toml file works too.")
         path = directory / f"{id_or_path}.toml"
-    table = _read_with_base(path, directory, ())
+    table = read_spec(path, directory)
     problems = [f"{key}: unknown key; the file's name is the id" for key in ("id", "origin") if key in table]
     try:
         device = DeviceSpec.model_validate({**table, "id": path.stem, "origin": path})
     except ValidationError as error:
         # A list with a faulty item also counts as too short; one line for it is enough.
         details = [d for d in error.errors(include_url=False) if d["type"] != "too_short" or not d["input"]]
-        problems += [_describe(detail) for detail in details]
+        problems += [describe(detail, DeviceSpec, _TABLES) for detail in details]
     else:
         problems += _contradictions(device)
         if not problems:
@@ -259,60 +258,6 @@ def facts(device: DeviceSpec) -> tuple[str, ...]:
     choices = {"image", "emulated_cpu"}  # ours, not the device's
     found += [f"os.{key}" for os in device.os for key, value in os if value is not None and key not in choices]
     return tuple(dict.fromkeys(found))
-
-
-def _read_with_base(path: Path, directory: Path, below: tuple[Path, ...]) -> dict[str, Any]:
-    table = _read(path)
-    if path.resolve() in below:
-        circle = " → ".join(p.stem for p in (*below, path))
-        raise DataFileError(f"{below[0]}: base: {circle} goes round in a circle", hint="take one base line out")
-    if "base" not in table:
-        return table
-    base = table.pop("base")
-    known = {folder: available_devices(folder) for folder in (path.parent, directory)}
-    candidates = [folder / f"{base}.toml" for folder, ids in known.items() if base in ids]
-    # A user's own rpi4b.toml may build on the shipped rpi4b, so a file is not its own base where another has the name.
-    candidates.sort(key=lambda file: file.resolve() == path.resolve())
-    if not candidates:
-        ids = sorted({name for names in known.values() for name in names} - {path.stem})
-        near = difflib.get_close_matches(str(base), ids, n=1) or ids
-        raise DataFileError(f"{path}: base: no device spec named {base!r}", hint=f"name one of: {', '.join(near)}")
-    inherited = _read_with_base(candidates[0], directory, (*below, path.resolve()))
-    sources = inherited.get("sources")
-    if isinstance(sources, dict):
-        # A source vouches for the value it came with: where the value is overridden, a new one is due.
-        given = set(_dotted(table))
-        inherited["sources"] = {k: v for k, v in sources.items() if k not in given and k.partition(".")[0] not in given}
-    return _merge(inherited, table)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError:
-        raise DataFileError(f"{path}: no such file", hint="edge-sandbox devices list shows the known ids") from None
-    except OSError as error:
-        raise DataFileError(f"{path}: cannot be read: {error.strerror}", hint="name a readable .toml file") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or a number or a nesting beyond reason
-        problem = str(error).replace("\n", " ")
-        raise DataFileError(f"{path}: not a TOML file: {problem}", hint="correct the file at that place") from None
-    return table
-
-
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
 
 
 def _contradictions(device: DeviceSpec) -> Iterator[str]:

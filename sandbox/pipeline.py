@@ -17,6 +17,7 @@ from .engines.docker import DockerEngine
 from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
+from .engines.unisolated import UnisolatedEngine
 from .errors import DataFileError, HostError
 from .graph import ModelGraph, read_model
 from .host import host_facts
@@ -127,7 +128,7 @@ def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator
     elif name == "native":
         engine = NativeEngine(emulator, protector, image.spec.architecture)
     else:
-        engine = LocalEngine(emulator, protector, isolated=request.isolated)
+        engine = LocalEngine(emulator, protector) if request.isolated else UnisolatedEngine(emulator, protector)
     problem = engine.probe()
     if problem is not None:
         raise HostError(f"engine {name}: {problem.reason}", hint=problem.hint)

@@ -215,5 +215,5 @@ def parse_result(text: str, origin: Path) -> Result:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DataFileError(f"{origin}: {where}: {first['msg']}", hint="make the result again") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataFileError(f"{origin} is not a result document: {error}", hint="give a --format json file") from error

@@ -72,10 +72,23 @@ def read_outcome(job_dir: Path) -> Outcome:
 def read_runner_report(job_dir: Path) -> dict[str, Any] | None:
     """What the runner in the guest wrote, or None when it did not live to write it. The guest is not trusted."""
     try:
-        document = json.loads(read_guest_file(job_dir / RUNNER_REPORT))
+        document = _tamed(json.loads(read_guest_file(job_dir / RUNNER_REPORT)))
     except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _tamed(value: Any, levels: int = 16) -> Any:
+    """JSON of the guest without what only JSON can hold: half characters, and a nesting beyond reason (ValueError)."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if not isinstance(value, (list, dict)):
+        return value
+    if levels == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, list):
+        return [_tamed(item, levels - 1) for item in value]
+    return {_tamed(key): _tamed(item, levels - 1) for key, item in value.items()}
 
 
 def read_guest_file(path: Path) -> bytes:
@@ -101,7 +114,7 @@ def read_phases(job_dir: Path) -> tuple[tuple[str, float], ...]:
     for line in lines:
         try:
             entry = json.loads(line)
-            name, start = entry["phase"], float(entry["monotonic_ns"]) / 1e9
+            name, start = _tamed(entry["phase"]), float(entry["monotonic_ns"]) / 1e9
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
         if isinstance(name, str) and math.isfinite(start):

@@ -16,6 +16,9 @@ from .units import format_duration, format_size
 MARGINAL_HEADROOM = 0.10
 """Below this share of the available memory left, a model fits but not safely: an idle system's use varies that much."""
 
+_LONGEST = 20_000
+"""Characters of a message that are looked at: the guest may write millions, to keep the patterns busy."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -77,7 +80,9 @@ _MESSAGES = (
         operator_group=0,
     ),
     _Pattern(  # azure-iot-edge-cv-model-samples #1
-        pattern=re.compile(r"std::bad_alloc|MemoryError|Unable to allocate|Failed to allocate memory"),
+        pattern=re.compile(
+            r"std::bad_alloc|MemoryError|Unable to allocate|Failed to allocate (?:tail )?memory|Arena size is too small"
+        ),
         check="memory",
         fix="use a smaller model or input, quantise it, or take a device with more RAM",
     ),
@@ -164,7 +169,7 @@ def memory_check(
         reason = f"the run ended early, at {format_size(peak.value)}"
         return Check(id="memory", status="unknown", value=peak, limit=limit, reason=reason)
     top = peak.high or peak.value
-    left = 1 - top / limit.value
+    left = 1 - top / max(limit.value, 1)
     reason = f"peak {format_size(top)} of {format_size(limit.value)}"
     if isinstance(available, Unavailable):
         reason += f", {limit_source}"
@@ -211,7 +216,8 @@ def judge(checks: Sequence[Check]) -> Verdict:
 
 
 def _recognised(kind: str, phase: str, text: str, cause: str = "") -> Failure | None:
-    reason = f"{kind} during {phase}: {' '.join(text.split())[:300]}"
+    reason = _sentence(kind, phase, text)
+    text, cause = text[:_LONGEST], cause[:_LONGEST]
     for known in _MESSAGES:
         match = known.pattern.search(f"{kind}: {text}\n{cause}")
         if match:
@@ -224,7 +230,13 @@ def _recognised(kind: str, phase: str, text: str, cause: str = "") -> Failure | 
 def _from_message(error: Mapping[str, Any]) -> Failure:
     phase, kind, message = (str(error.get(key) or "") for key in ("phase", "type", "message"))
     known = _recognised(kind, phase, message, str(error.get("cause") or ""))
-    return known or Failure(check="run", reason=f"{kind} during {phase}: {' '.join(message.split())[:300]}")
+    return known or Failure(check="run", reason=_sentence(kind, phase, message))
+
+
+def _sentence(kind: str, phase: str, text: str) -> str:
+    """What was said, in one line. A long text loses its middle: runtimes name the culprit at the end."""
+    words = " ".join(text[:_LONGEST].split())
+    return f"{kind} during {phase}: " + (words if len(words) <= 300 else f"{words[:200]} … {words[-97:]}")
 
 
 def _signal_name(number: int) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from sandbox import process, rundir
 from sandbox.engines.guard import guard
 from sandbox.engines.local import LocalEngine
+from sandbox.engines.unisolated import UnisolatedEngine
 from sandbox.image.build import ImageBuilder
 from sandbox.image.store import Store
 from sandbox.pipeline import prepare
@@ -78,7 +79,7 @@ def ratio(model: Path, folder: Path) -> float:
             run_dir.mkdir()
             with guard() as protector:
                 plan = prepare(request, run_dir, _builder(cache_directory()), protector)
-                engine = LocalEngine(plan.emulator, protector, isolated=isolated)
+                engine = (LocalEngine if isolated else UnisolatedEngine)(plan.emulator, protector)
                 job = next(job for job in plan.jobs if job.name == "latency")
                 engine.run(job, threading.Event())
                 report_file = rundir.read_runner_report(job.run_dir)

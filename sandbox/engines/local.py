@@ -7,7 +7,6 @@ run folder, and a private /tmp. The same sandbox without QEMU is the `native` en
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 import time
@@ -42,52 +41,35 @@ _OPEN_NAMESPACES = (
 
 
 class LocalEngine:
-    """Runs jobs in a bubblewrap sandbox; with ``isolated=False`` without one, as the user asked."""
+    """Runs jobs in a bubblewrap sandbox."""
 
     name: EngineName = "local"
-    emulated = True
 
-    def __init__(self, emulator: Emulator, guard: Guard, *, isolated: bool = True) -> None:
+    def __init__(self, emulator: Emulator, guard: Guard) -> None:
         self._emulator = emulator
         self._guard = guard
-        self._isolated = isolated
 
     def probe(self) -> Problem | None:
         """Whether this host lets a user open namespaces."""
-        if not self._isolated:
-            return None
         return probe_namespaces(self._emulator)
 
     def command(self, job: Job) -> tuple[str, ...]:
         """See `Engine.command`."""
-        if self._isolated:
-            return (*self._emulator.program("bwrap"), *sandbox_arguments(job, self._emulator), *self._guest(job))
-        return self._unisolated(job)
+        seen = self._emulator.at(GUEST_EMULATOR)
+        qemu = seen.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes)
+        return (*self._emulator.program("bwrap"), *sandbox_arguments(job, self._emulator), *qemu, *job.argv)
 
     def run(self, job: Job, cancel: threading.Event) -> Outcome:
         """See `Engine.run`."""
-        if not self._isolated:
-            _rewrite_requests(job)
-        env = None if self._isolated else {**job.env, "LC_ALL": "C.UTF-8"}
         return run_limited(
             self.command(job),
             job,
             cancel,
             guard=self._guard,
-            env={} if env is None else env,
-            isolation="bubblewrap" if self._isolated else "none",
-            emulator=f"QEMU {self._emulator.version}" if self.emulated else None,
+            env={},
+            isolation="bubblewrap",
+            emulator=f"QEMU {self._emulator.version}",
         )
-
-    def _guest(self, job: Job) -> tuple[str, ...]:
-        seen = self._emulator.at(GUEST_EMULATOR)
-        return (*seen.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes), *job.argv)
-
-    def _unisolated(self, job: Job) -> tuple[str, ...]:
-        root = job.image.root
-        qemu = self._emulator.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes)
-        program, *rest = job.argv
-        return (*qemu, "-L", str(root), f"{root}{program}", *(_host_path(word, job) for word in rest))
 
 
 def probe_namespaces(emulator: Emulator) -> Problem | None:
@@ -211,18 +193,3 @@ def read_end(printed: IO[bytes]) -> str:
     """The end of what a job printed, from the file opened before it ran: the name may lead elsewhere by now."""
     printed.seek(max(0, printed.seek(0, os.SEEK_END) - _STDERR_BYTES))
     return printed.read().decode(errors="replace")
-
-
-def _host_path(word: str, job: Job) -> str:
-    """A guest path as the host's, for a job without a sandbox."""
-    places = [(GUEST_RUN_DIR, job.run_dir), *((mount.target, mount.source) for mount in job.mounts)]
-    for target, source in places:
-        if word == target or word.startswith(f"{target}/"):
-            return f"{source}{word[len(target) :]}"
-    return word
-
-
-def _rewrite_requests(job: Job) -> None:
-    for path in job.run_dir.glob("request.json"):
-        request = json.loads(path.read_text())
-        path.write_text(json.dumps({k: _host_path(v, job) if isinstance(v, str) else v for k, v in request.items()}))

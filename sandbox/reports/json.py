@@ -6,5 +6,5 @@ from sandbox.result import Result
 
 
 def render(result: Result) -> str:
-    """The document, keys in the schema's order, absent optional fields left out."""
-    return result.model_dump_json(indent=1, exclude_none=False) + "\n"
+    """The document, keys in the schema's order, absent optional fields as null."""
+    return result.model_dump_json(indent=1) + "\n"

@@ -48,8 +48,9 @@ def _lines(result: Result) -> Iterator[Text]:
     runtime, device = result.runtime, result.device
     yield Text(f"{_clean(PurePath(result.model.path).name)} on {_clean(device.name)}", style="bold")
     threads = f"{runtime.threads} thread{'s' if runtime.threads > 1 else ''}"
-    yield Text(f"{runtime.name} {runtime.version}, {threads}, {result.image.id}, {device.emulated_cpu}", style="dim")
-    yield Text(f"{result.engine.emulator or 'no emulator'}, isolation {result.engine.isolation}", style="dim")
+    build = f"{runtime.name} {runtime.version}, {threads}, {result.image.id}, {device.emulated_cpu}"
+    yield Text(_clean(build), style="dim")
+    yield Text(_clean(f"{result.engine.emulator or 'no emulator'}, isolation {result.engine.isolation}"), style="dim")
     yield from _memory(result)
     yield from _latency(result)
     yield from _operators(result)
@@ -113,7 +114,7 @@ def _slowest(ops: tuple[Op, ...]) -> Iterator[Text]:
     for place, (seconds, op) in enumerate(timed[:_SLOWEST]):
         name = _clean(op.name)
         name = name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}"
-        kind = f"{_clean(op.type)[:28]} {op.dtype or ''}".strip()
+        kind = f"{_clean(op.type)[:28]} {_clean(op.dtype or '')[:12]}".strip()
         share = f"{seconds / total:>4.0%}" if total else ""
         yield _row("slowest" if place == 0 else "", f"{share} {kind:<26} {name}")
 
@@ -140,11 +141,11 @@ def _row(label: str, text: str, style: str = "") -> Text:
     """A labelled line; what does not fit is broken at words and goes on below the text."""
     row = Text(f"  {label:<{_LABEL}}")
     words, room, column = text.split(" "), WIDTH - _LABEL - 3, 0
-    for word in words:
+    for place, word in enumerate(words):
         if column and column + 1 + len(word) > room:
             row.append("\n" + " " * (_LABEL + 2))
             column = 0
-        elif column:
+        elif place:
             row.append(" ")
             column += 1
         row.append(word, style=style)
@@ -169,7 +170,8 @@ def _seconds(quantity: Quantity) -> str:
 def _headroom(headroom: Quantity, available: Quantity) -> str:
     if isinstance(headroom, Unavailable) or isinstance(available, Unavailable):
         return _bytes(headroom)
-    return f"{_bytes(headroom)} ({headroom.value / available.value:.0%})"
+    share = f" ({headroom.value / available.value:.0%})" if available.value > 0 else ""
+    return f"{_bytes(headroom)}{share}"
 
 
 def _risk(check: Check) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,9 @@ def test_device_specs_that_are_wrong(tmp_path: Path, change: tuple[str, str], te
         ({"input": np.zeros((1, 128, 128, 3), np.float32)}, ("float32", "int8 [1, 128, 128, 3]")),
     ],
 )
-def test_inputs_that_do_not_fit(tmp_path: Path, arrays: dict[str, np.ndarray], texts: tuple[str, ...]) -> None:
+def test_inputs_that_do_not_fit(
+    tmp_path: Path, arrays: dict[str, np.ndarray[Any, Any]], texts: tuple[str, ...]
+) -> None:
     path = tmp_path / "input.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
     assert_refused(edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--input", path), 2, *texts)

@@ -197,6 +197,7 @@ def test_without_isolation_only_when_told(tmp_path: Path) -> None:
     document = _profile(_model(tmp_path, "tiny_conv_int8.tflite"), "rpi4b", "--no-isolation")
     assert document["engine"]["isolation"] == "none"
     assert any("without isolation" in warning for warning in document["warnings"])
+    assert "could not hook" in document["heap"]["peak"]["unavailable"]
 
 
 @pytest.mark.engine("local")

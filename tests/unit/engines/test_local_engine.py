@@ -16,10 +16,11 @@ import pytest
 from sandbox import process
 from sandbox.engines.base import Cancelled, Job, Mount, Outcome
 from sandbox.engines.guard import Guard
-from sandbox.engines.local import LimitWatch, LocalEngine, _rewrite_requests, run_limited, sandbox_arguments
+from sandbox.engines.local import LimitWatch, LocalEngine, run_limited, sandbox_arguments
 from sandbox.engines.memory_limit import MemoryLimit
 from sandbox.engines.memory_meter import MemoryMeter
 from sandbox.engines.native import NativeEngine
+from sandbox.engines.unisolated import UnisolatedEngine, _make_prefix, _rewrite_request
 from sandbox.errors import HostError
 from sandbox.image.emulator import Emulator
 from tests.unit.image.image_samples import built_image
@@ -124,12 +125,12 @@ def test_command_of_the_native_engine_has_no_emulator(job: Job, guard: Guard) ->
 
 
 def test_without_isolation_guest_paths_become_the_host_s(job: Job, guard: Guard, tmp_path: Path) -> None:
-    engine = LocalEngine(EMULATOR, guard, isolated=False)
+    engine = UnisolatedEngine(EMULATOR, guard)
     assert engine.probe() is None
     words = engine.command(job)
     assert words[-6:] == (
         "-L",
-        f"{tmp_path}/image/root",
+        f"{tmp_path}/run/prefix",
         f"{tmp_path}/image/root/usr/bin/python3.11",
         "-B",
         f"{tmp_path}/guest/runner.py",
@@ -140,7 +141,7 @@ def test_without_isolation_guest_paths_become_the_host_s(job: Job, guard: Guard,
 def test_without_isolation_the_request_is_rewritten(job: Job, tmp_path: Path) -> None:
     request = {"model": "/edge/model/model.tflite", "run_dir": "/edge/run", "npz": None, "x": "/edge/runner", "n": 1}
     (job.run_dir / "request.json").write_text(json.dumps(request))
-    _rewrite_requests(job)
+    _rewrite_request(job)
     assert json.loads((job.run_dir / "request.json").read_text()) == {
         "model": f"{tmp_path}/model.tflite",
         "run_dir": f"{tmp_path}/run",
@@ -148,6 +149,16 @@ def test_without_isolation_the_request_is_rewritten(job: Job, tmp_path: Path) ->
         "x": "/edge/runner",
         "n": 1,
     }
+
+
+def test_without_isolation_the_device_is_still_seen(job: Job, tmp_path: Path) -> None:
+    (job.image.root / "usr").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cpuinfo").write_text("a Pi")
+    _make_prefix(replace(job, mounts=(Mount(source=tmp_path / "cpuinfo", target="/proc/cpuinfo"),)))
+    prefix = job.run_dir / "prefix"
+    assert (prefix / "usr").readlink() == job.image.root / "usr"
+    assert (prefix / "proc" / "cpuinfo").read_text() == "a Pi"
+    assert not (prefix / "tmp").exists()
 
 
 def run(script: str, job: Job, guard: Guard, cancel: threading.Event | None = None) -> Outcome:
