@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from sandbox.errors import DataFileError, HostError
 from .spec import ImageSpec, Lock
 
 _MARKER = "complete.json"
+_SHA256_DIGITS = 64
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,17 +152,26 @@ class Store:
                 yield
 
     def prune(self, keep: set[str], keep_downloads: set[str]) -> int:
-        """Remove images whose digest is not in ``keep`` and downloads not in ``keep_downloads``; bytes freed."""
+        """Remove images whose digest is not in ``keep`` and downloads not in ``keep_downloads``; bytes freed.
+
+        What another process may be making at this moment is left alone: unfinished things less than a day old.
+        """
         freed = 0
         for directory in (self.directory / "images").glob("*"):
-            if directory.is_dir() and not any(directory.name.endswith(digest[:16]) for digest in keep):
+            kept = any(directory.name.endswith(digest[:16]) for digest in keep)
+            if directory.is_dir() and not kept and not (directory.name.startswith(".") and _is_young(directory)):
                 freed += sum(path.lstat().st_size for path in directory.rglob("*"))
                 remove_tree(directory)
         for path in self.downloads.all():
-            if path.name not in keep_downloads:
+            unfinished = len(path.name) != _SHA256_DIGITS and _is_young(path)
+            if path.name not in keep_downloads and not unfinished:
                 freed += path.stat().st_size
                 path.unlink()
         return freed
+
+
+def _is_young(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime < _DAY_SECONDS
 
 
 @contextlib.contextmanager

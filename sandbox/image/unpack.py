@@ -57,7 +57,7 @@ def compile_python(folders: Sequence[Path], *, strip: Path, prefix: Path, interp
     Compiled files are not tied to time stamps; tests and tools that a runtime never imports are left out. A file
     that does not compile stays as it is, as after Debian's own maintainer scripts.
     """
-    argv = [*interpreter, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
+    argv = [*interpreter, "-B", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
     argv += ["-s", str(strip), "-p", str(prefix), "-x", _NOT_IMPORTED, *(str(f) for f in folders if f.is_dir())]
     process.run(argv, timeout=_COMPILE_SECONDS, env={})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import threading
 from collections.abc import Iterator
@@ -211,6 +212,20 @@ def test_prune_keeps_what_is_named(store: Store) -> None:
     assert store.prune(set(), set()) > 0
     assert store.find(SPEC, LOCK) is None
     assert list(store.downloads.all()) == []
+
+
+def test_prune_leaves_what_another_process_is_making(store: Store) -> None:
+    young, old = (store.directory / "images" / name for name in (".making-young", ".making-old"))
+    part = store.downloads.path(HASH).with_name("tmpabcdefgh")
+    for path in (young, old, part.parent):
+        path.mkdir(parents=True)
+    part.write_bytes(b"half a dow")
+    os.utime(old, (0, 0))
+    store.prune(set(), set())
+    assert (young.exists(), old.exists(), part.exists()) == (True, False, True)
+    os.utime(part, (0, 0))
+    store.prune(set(), set())
+    assert not part.exists()
 
 
 def test_prune_of_nothing(store: Store) -> None:
