@@ -21,6 +21,7 @@ from .image.emulator import Emulator, host_architecture
 from .units import format_size
 
 _FREE_BYTES_WANTED = 1 << 30
+_MIRROR_HINT = "set EDGE_SANDBOX_MIRROR to a Debian mirror before the first build"
 
 
 def host_facts() -> dict[str, Any]:
@@ -71,7 +72,10 @@ def _architecture() -> Finding:
 
 def _cache(builder: ImageBuilder) -> Finding:
     folder = builder.store.directory
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110  # never raises
+    if not existing.is_dir():
+        detail = f"{folder}: {existing} is no folder"
+        return Finding(subject="cache", status="missing", detail=detail, hint="set EDGE_SANDBOX_CACHE=DIR")
     free = shutil.disk_usage(existing).free
     detail = f"{folder}, {format_size(free)} free"
     if not os.access(existing, os.W_OK):
@@ -84,19 +88,26 @@ def _cache(builder: ImageBuilder) -> Finding:
 
 
 def _archives(builder: ImageBuilder) -> Finding:
-    sources = find_sources(builder.mirror)
+    try:
+        sources = find_sources(builder.mirror)
+    except OSError as error:
+        detail = f"apt's configuration cannot be read: {error.filename}: {error.strerror}"
+        return Finding(subject="Debian archive", status="limited", detail=detail, hint=_MIRROR_HINT)
     if not sources.mirrors:
         return Finding(
             subject="Debian archive",
             status="limited",
             detail="apt on this host knows none; built images still work",
-            hint="set EDGE_SANDBOX_MIRROR to a Debian mirror before the first build",
+            hint=_MIRROR_HINT,
         )
     return Finding(subject="Debian archive", status="ok", detail=f"{len(sources.mirrors)} known")
 
 
 def _engine(subject: str, probe: Callable[[], Problem | None], good: str) -> Finding:
-    problem = probe()
+    try:
+        problem = probe()
+    except SandboxError as error:
+        return Finding(subject=subject, status="limited", detail=error.message, hint=error.hint)
     if problem is None:
         return Finding(subject=subject, status="ok", detail=good)
     return Finding(subject=subject, status="limited", detail=problem.reason, hint=problem.hint)

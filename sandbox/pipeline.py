@@ -163,7 +163,7 @@ def replay(request: ProfileRequest, run_dir: Path) -> Result:
     graph = read_model(request.model)
     for what, asked, recorded in (
         ("model", graph.sha256, record.model.sha256),
-        ("device", request.device, record.device.id),
+        ("device", request.device.removesuffix(".toml").rpartition("/")[2], record.device.id),
     ):
         if asked != recorded:
             raise DataFileError(

@@ -210,10 +210,10 @@ def parse_result(text: str, origin: Path) -> Result:
                 f"{origin}: schema_version is {version!r}, this edge-sandbox reads {SCHEMA_VERSION}",
                 hint="make the result again with this version, or read it with the version that wrote it",
             )
-        return Result.model_validate(document)
+        return Result.model_validate_json(text)  # stricter than the document above: no half characters
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DataFileError(f"{origin}: {where}: {first['msg']}", hint="make the result again") from error
     except (ValueError, RecursionError) as error:
         raise DataFileError(f"{origin} is not a result document: {error}", hint="give a --format json file") from error

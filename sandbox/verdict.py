@@ -235,8 +235,10 @@ def _from_message(error: Mapping[str, Any]) -> Failure:
 
 def _sentence(kind: str, phase: str, text: str) -> str:
     """What was said, in one line. A long text loses its middle: runtimes name the culprit at the end."""
-    words = " ".join(text[:_LONGEST].split())
-    return f"{kind} during {phase}: " + (words if len(words) <= 300 else f"{words[:200]} … {words[-97:]}")
+    line = " ".join(text[:_LONGEST].split())
+    if len(line) > 300:
+        line = f"{line[:200].rpartition(' ')[0] or line[:200]} … {line[-97:].partition(' ')[2] or line[-97:]}"
+    return f"{kind} during {phase}: {line}"
 
 
 def _signal_name(number: int) -> str:

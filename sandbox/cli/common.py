@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sandbox import process
 from sandbox.progress import Advance
 from sandbox.resources import cache_directory, data_directory
 
@@ -39,6 +40,19 @@ def image_builder(mirror: str | None, progress: Progress) -> ImageBuilder:
     return ImageBuilder(
         images=data_directory("images"), store=Store(cache_directory()), progress=progress, mirror=mirror
     )
+
+
+def enter_own_scope() -> None:
+    """Start again in a cgroup of our own where that is what it takes for the kernel to keep the memory limit.
+
+    For the beginning of a command: nothing may be running or printed yet.
+    """
+    from sandbox.engines.memory_limit import delegated_scope, settle_in_scope  # noqa: PLC0415
+
+    prefix = delegated_scope()
+    if prefix:
+        process.become([*prefix, sys.executable, *sys.orig_argv[1:]])
+    settle_in_scope()
 
 
 class StderrProgress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from .common import MirrorOption, StderrProgress, image_builder
+from .common import MirrorOption, StderrProgress, enter_own_scope, image_builder
 
 _MARKS = {"ok": "ok      ", "limited": "limited ", "missing": "MISSING "}
 
@@ -17,6 +17,7 @@ def doctor(mirror: MirrorOption = None) -> None:
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.host import examine  # noqa: PLC0415
 
+    enter_own_scope()  # as `profile` does: what it finds is what that gets
     vital = False
     with guard() as protector:
         for finding in examine(image_builder(mirror, StderrProgress()), protector):

@@ -63,7 +63,7 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=True)
     except SandboxError as error:
-        print(f"edge-sandbox: {error}", file=sys.stderr)
+        print(f"edge-sandbox: {_printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except _Interrupted:
         print("edge-sandbox: interrupted; nothing was left running", file=sys.stderr)
@@ -72,6 +72,11 @@ def main() -> NoReturn:
         sys.stderr.close()
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+def _printable(text: str) -> str:
+    """Lines without control characters: a message may quote what a model or the guest wrote."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
 
 
 class _Interrupted(BaseException):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sandbox import process
 from sandbox.errors import UsageError
 from sandbox.progress import Silent
 from sandbox.units import parse_duration, parse_size
 
-from .common import MirrorOption, QuietOption, StderrProgress, image_builder
+from .common import MirrorOption, QuietOption, StderrProgress, enter_own_scope, image_builder
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
     from sandbox.result import Result
 
+_SIZE = re.compile("[0-9]{1,18}")
 _EXIT_CODES = {"ready": 0, "marginal": 0, "not_ready": 1, "unknown": 5}
 
 
@@ -102,7 +103,7 @@ def profile(
         isolated=isolation,
     )
     if request.engine in {"auto", "local", "native"} and not dry_run:
-        _enter_own_scope()
+        enter_own_scope()
     progress = Silent() if quiet else StderrProgress()
     builder = image_builder(mirror, progress)
     with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
@@ -122,20 +123,11 @@ def _render(result: Result, format_: FormatChoice, *, colour: bool) -> str:
     return json.render(result) if format_ is FormatChoice.JSON else terminal.render(result, colour=colour)
 
 
-def _enter_own_scope() -> None:
-    """Start again in a cgroup of our own where that is what it takes for the kernel to keep the memory limit."""
-    from sandbox.engines.memory_limit import delegated_scope  # noqa: PLC0415
-
-    prefix = delegated_scope()
-    if prefix:
-        process.become([*prefix, sys.executable, *sys.argv])
-
-
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """``name=1,224,224,3`` → name and sizes. The name may hold ``=``; the sizes are after the last."""
     name, _, sizes = text.rpartition("=")
     parts = sizes.split(",")
-    if not name or not all(part.strip().isascii() and part.strip().isdigit() and int(part) > 0 for part in parts):
+    if not name or not all(_SIZE.fullmatch(part.strip()) and int(part) > 0 for part in parts):
         raise UsageError(f"--shape {text!r} is not a shape", hint="write it like --shape input=1,224,224,3")
     return name, tuple(int(part) for part in parts)
 

@@ -24,7 +24,7 @@ _JOIN = ("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {LARGEST_FILE_BYTES // 512}; 
 unable to fill the disk with one file. POSIX counts such files in blocks of 512 bytes."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _PROC = Path("/proc/self")
-_SYSTEMD_RUN = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
+_SYSTEMD_RUN = ("systemd-run", "--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes")
 
 
 @dataclass(kw_only=True)
@@ -111,7 +111,23 @@ def delegated_scope() -> tuple[str, ...]:
     if own_scope or not cgroup2 or _writable_parents(_PROC) or not shutil.which("systemd-run"):
         return ()
     probe = process.run([*_SYSTEMD_RUN, "true"], timeout=5)
-    return (*_SYSTEMD_RUN, "-p", "Delegate=yes", "--setenv=EDGE_SANDBOX_SCOPE=1") if probe.returncode == 0 else ()
+    return (*_SYSTEMD_RUN, "--setenv=EDGE_SANDBOX_SCOPE=1") if probe.returncode == 0 else ()
+
+
+def settle_in_scope(*, proc: Path = _PROC) -> None:
+    """Step aside into a leaf of our own scope, so that the jobs' cgroups beside it can have the memory controller.
+
+    A cgroup with processes in it hands no controller down, so this comes before anything else is started.
+    """
+    if not os.environ.get("EDGE_SANDBOX_SCOPE"):
+        return
+    for version, own in _usable_hierarchies(proc):
+        if version == 2 and _read(own / "cgroup.procs").split() == [str(os.getpid())]:
+            with contextlib.suppress(OSError):
+                leaf = own / f"{_CGROUP_NAME}-tool"
+                leaf.mkdir()
+                (leaf / "cgroup.procs").write_text(str(os.getpid()))
+                (own / "cgroup.subtree_control").write_text("+memory")
 
 
 def _open_cgroup(directory: Path, version: int, limit_bytes: int) -> MemoryLimit:
@@ -141,22 +157,11 @@ def _open_cgroup(directory: Path, version: int, limit_bytes: int) -> MemoryLimit
 def _writable_parents(proc: Path) -> list[tuple[Path, int]]:
     found = []
     for version, own in _usable_hierarchies(proc):
-        parents = [own] if version == 1 else _parents_v2(own)
+        parents = [own]
+        if version == 2:  # a cgroup has processes or hands controllers down, not both: from a leaf, the one above does
+            parents = [p for p in (own, own.parent) if "memory" in _read(p / "cgroup.subtree_control").split()]
         found += [(parent, version) for parent in parents if os.access(parent, os.W_OK | os.X_OK)]
     return found
-
-
-def _parents_v2(own: Path) -> list[Path]:
-    """Cgroups whose children can have a memory limit: ours once it is emptied, or the one above."""
-    if os.environ.get("EDGE_SANDBOX_SCOPE") and os.access(own / "cgroup.subtree_control", os.W_OK):
-        with contextlib.suppress(OSError):  # "no internal processes": step aside, then hand the controller down
-            leaf = own / f"{_CGROUP_NAME}-tool"
-            leaf.mkdir(exist_ok=True)
-            (leaf / "cgroup.procs").write_text(str(os.getpid()))
-            (own / "cgroup.subtree_control").write_text("+memory")
-            return [own]
-    scopes = [own.parent if own.name == f"{_CGROUP_NAME}-tool" else own, own.parent]
-    return [s for s in scopes if "memory" in _read(s / "cgroup.subtree_control").split()]
 
 
 def _usable_hierarchies(proc: Path) -> list[tuple[int, Path]]:

@@ -78,7 +78,8 @@ def _time(row: Mapping[str, Any], mode: Mode, source: str) -> Quantity:
     if not isinstance(time_ns, (int, float)) or isinstance(time_ns, bool) or not 0 <= time_ns < 1e15:
         return Unavailable(unavailable="the runtime's profiler gave no time for it")
     if time_ns == 0:
-        known = isinstance(resolution_ns, (int, float)) and 0 < resolution_ns < 1e15
-        step = f" of {resolution_ns / 1000:.0f} µs" if known else ""
+        step = ""
+        if isinstance(resolution_ns, (int, float)) and 0 < resolution_ns < 1e15:
+            step = f" of {resolution_ns / 1000:.0f} µs"
         return Unavailable(unavailable=f"shorter than the profiler's resolution{step}")
     return Metric(value=time_ns / 1e9, unit="second", mode=mode, source=source)

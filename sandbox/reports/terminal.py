@@ -115,7 +115,7 @@ def _slowest(ops: tuple[Op, ...]) -> Iterator[Text]:
         name = _clean(op.name)
         name = name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}"
         kind = f"{_clean(op.type)[:28]} {_clean(op.dtype or '')[:12]}".strip()
-        share = f"{seconds / total:>4.0%}" if total else ""
+        share = f"{seconds / total:>3.0%}" if total else ""
         yield _row("slowest" if place == 0 else "", f"{share} {kind:<26} {name}")
 
 

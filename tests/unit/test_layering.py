@@ -21,7 +21,8 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 #: of its own.
 LAYERS = (
     ("errors", "units", "metrics", "stats", "progress", "resources", "process"),
-    ("graph", "device", "image"),
+    ("graph", "device_file", "device_errors", "image"),
+    ("device",),
     ("record", "engines.base"),
     ("plan", "rundir"),
     ("engines",),

@@ -1,0 +1,464 @@
+"""Run folder → result: every recorded run, and folders that are damaged or that a hostile guest has written into."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sandbox.analysis import analyse
+from sandbox.errors import DataFileError, UsageError
+from sandbox.metrics import Metric, Unavailable
+from sandbox.record import RunRecord
+from sandbox.result import CheckId, CheckStatus, Result, VerdictStatus
+from tests.record_runs import RUNS
+from tests.unit.recorded import NAMES, copy, edit, result
+
+ENDED = "the model did not run to its end"
+EMULATED = "times are the emulator's on this host: they show proportions, not the device's speed"
+UNSEEN = "the run ended before this could be seen"
+
+
+def refusal(folder: Path) -> DataFileError:
+    with pytest.raises(DataFileError) as caught:
+        analyse(folder)
+    assert caught.value.hint
+    return caught.value
+
+
+def checks_of(found: Result) -> dict[CheckId, CheckStatus]:
+    return {check.id: check.status for check in found.checks}
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "failed", "reason"),
+    [
+        ("ready", "ready", None, "memory: peak 39.2 MB of 3.75 GB: 99% left"),
+        (
+            "out_of_memory",
+            "not_ready",
+            "memory",
+            "memory: out of memory during warmup: the kernel killed it at the limit of 210 MB",
+        ),
+        ("missing_operator", "not_ready", "operators", "operators: RuntimeError during allocate: Select TensorFlow op"),
+        ("illegal_instruction", "not_ready", "cpu", "cpu: illegal instruction during import (signal 4, SIGILL)"),
+        ("timed_out", "not_ready", "run", "run: did not finish: stopped during warmup after 10.1 s"),
+    ],
+)
+def test_verdicts(name: str, verdict: VerdictStatus, failed: CheckId | None, reason: str) -> None:
+    found = result(name)
+    assert found.verdict.status == verdict
+    assert len(found.verdict.reasons) == 1
+    assert found.verdict.reasons[0].startswith(reason)
+    assert checks_of(found) == {
+        check: "pass" if failed is None else "fail" if check == failed else "unknown"
+        for check in ("memory", "cpu", "abi", "operators", "run")
+    }
+    assert found.verdict.fix == next((check.fix for check in found.checks if check.id == failed), None)
+    for check in found.checks:
+        if check.status == "unknown" and check.id != "memory":
+            assert check.reason == UNSEEN
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_run_is_named(name: str) -> None:
+    found, record = result(name), RunRecord.model_validate_json((RUNS / name / "run.json").read_bytes())
+    assert found.tool.version == record.tool_version
+    assert (found.started, found.host) == (record.started, record.host)
+    assert (found.model.path, found.model.sha256) == (record.model.path, record.model.sha256)
+    assert (found.device.id, found.device.emulated_cpu, found.device.cores) == ("rpi4b", "cortex-a72", 4)
+    assert (found.image.id, found.image.digest) == ("bookworm-arm64", record.image.digest)
+    assert (found.runtime.name, found.runtime.version) == (record.runtime.name, record.runtime.version)
+    assert (found.engine.name, found.engine.isolation) == ("local", "bubblewrap")
+    assert found.engine.emulator is not None
+    assert found.engine.emulator.startswith("QEMU ")
+    assert found.engine.emulator_digest == record.engine.emulator_digest
+    assert found.warnings[0] == EMULATED
+
+
+def test_the_ready_run_in_figures() -> None:
+    found = result("ready")
+    peak, baseline = found.memory.peak_rss, found.memory.runtime_baseline
+    available, headroom = found.memory.available, found.memory.headroom
+    assert isinstance(peak, Metric)
+    assert isinstance(baseline, Metric)
+    assert isinstance(available, Metric)
+    assert isinstance(headroom, Metric)
+    assert 30e6 < baseline.value < peak.value < 50e6
+    assert headroom.value == available.value - (peak.high or 0)
+    assert (peak.mode, peak.unit) == ("emulated", "byte")
+    assert [phase.name for phase in found.memory.phases] == [
+        *("import", "load", "allocate", "warmup", "inference", "report", "done")
+    ]
+    assert len(found.memory.timeline) > 10
+
+    report = json.loads((RUNS / "ready" / "latency" / "runner.json").read_text())
+    assert found.latency.samples == tuple(ns / 1e9 for ns in report["latencies_ns"])
+    mean = found.latency.mean
+    assert isinstance(mean, Metric)
+    assert mean.value == pytest.approx(sum(found.latency.samples) / 5)
+    assert (mean.low, mean.high) == (min(found.latency.samples), max(found.latency.samples))
+    assert mean.source is not None
+    assert mean.source.endswith(", wall time on this host")
+    assert found.latency.p95 == Unavailable(unavailable="5 inferences are too few for a 95th percentile")
+    throughput = found.latency.throughput
+    assert isinstance(throughput, Metric)
+    assert throughput.value == pytest.approx(1 / mean.value)
+    assert throughput.low == pytest.approx(1 / max(found.latency.samples))
+
+    assert len(found.ops) == 31
+    assert {op.status for op in found.ops} == {"native"}
+    assert (found.ops[0].type, found.ops[0].name, found.ops[0].dtype) == ("CONV_2D", "conv", "int8")
+    assert found.ops_unavailable is None
+    assert found.runtime.python == "3.11.2"
+    assert found.runtime.numpy == "1.24.2"
+
+
+def test_the_ready_run_s_heap() -> None:
+    heap = result("ready").heap
+    assert isinstance(heap.peak, Metric)
+    assert 8e6 < heap.peak.value < 9e6
+    assert (heap.peak.mode, heap.peak.source) == ("emulated", "valgrind massif")
+    assert heap.sites_unavailable is None
+    assert [site.library for site in heap.by_library[:2]] == [
+        "python3.11",
+        "_multiarray_umath.cpython-311-aarch64-linux-gnu.so",
+    ]
+    assert len(heap.sites) == 12
+    assert heap.timeline_unit == "i"
+    assert max(size for _time, size in heap.timeline) == heap.peak.value
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "ready"])
+def test_what_a_failed_run_cannot_say(name: str) -> None:
+    found = result(name)
+    nothing = Unavailable(unavailable=ENDED)
+    assert found.latency.mean == found.latency.p95 == found.latency.throughput == nothing
+    assert found.latency.samples == ()
+    assert (found.heap.peak, found.heap.sites, found.heap.sites_unavailable) == (nothing, (), ENDED)
+    assert found.ops_unavailable == ENDED
+    missing = [(op.type, op.status) for op in found.ops if op.status != "not_run"]
+    assert missing == ([("FlexRFFT", "missing")] if name == "missing_operator" else [])
+    assert len(found.ops) > 0
+
+
+def test_the_missing_operator_is_named_with_its_reason() -> None:
+    op = result("missing_operator").ops[0]
+    assert op.detail is not None
+    assert op.detail.endswith("Node number 0 (FlexRFFT) failed to prepare.")
+    assert result("missing_operator").verdict.fix == (
+        "convert with TFLITE_BUILTINS only, or replace FlexRFFT: this build has no Flex delegate"
+    )
+
+
+def test_no_recording_names_a_folder_of_the_machine_that_made_it() -> None:
+    for path in RUNS.rglob("*"):
+        if path.is_file() and path.suffix != ".out":
+            text = path.read_text()
+            assert not [word for word in ("/tmp/", "/home/", "/root/", os.getcwd()) if word in text], path  # noqa: PTH109
+
+
+# Damaged folders
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"schema_version": 2}', b"[" * 10**5]
+)
+@pytest.mark.parametrize("name", ["run.json", "latency/outcome.json"])
+def test_a_missing_or_garbled_file(tmp_path: Path, name: str, content: bytes | None) -> None:
+    folder = copy("ready", tmp_path)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    assert Path(name).name in refusal(folder).message
+
+
+def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    edit(folder / "run.json", lambda record: record.update(schema_version=2))
+    assert "schema_version" in refusal(folder).message
+    edit(folder / "run.json", lambda record: record.update(schema_version=1, surprise=1))
+    assert "surprise" in refusal(folder).message
+
+
+def test_an_empty_or_missing_folder(tmp_path: Path) -> None:
+    assert "is not a run folder: run.json is missing" in refusal(tmp_path).message
+    assert "is not a run folder" in refusal(tmp_path / "nowhere").message
+
+
+def test_numbers_that_make_no_result(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    outcome = folder / "latency" / "outcome.json"
+    edit(outcome, lambda told: told["memory"].update(guest_peak_bytes=10**400))
+    assert "Metric.value: Input should be a valid number" in refusal(folder).message
+    shutil.copyfile(RUNS / "ready" / "latency" / "outcome.json", outcome)
+    edit(outcome, lambda told: told["memory"].update(started_seconds=float("nan")))
+    error = refusal(folder)
+    assert "Metric.value: Input should be a finite number" in error.message
+    assert error.hint == "run the profile again"
+
+
+@pytest.mark.parametrize(
+    ("job", "change", "reason"),
+    [
+        ("heap", lambda folder: (folder / "massif.out").unlink(), "massif left no file"),
+        ("heap", lambda folder: (folder / "massif.out").write_text("x\n"), "massif's output has no time_unit line"),
+        (
+            "heap",
+            lambda folder: (folder / "outcome.json").unlink(),
+            "the heap run was not made, for the model had failed by then",
+        ),
+        (
+            "heap",
+            lambda folder: edit(folder / "outcome.json", lambda told: told.update(exit_code=None, signal=11)),
+            "the heap run failed: crashed during done (signal 11, SIGSEGV)",
+        ),
+    ],
+)
+def test_a_heap_run_that_gave_nothing_costs_the_heap_alone(
+    tmp_path: Path, job: str, change: Callable[[Path], object], reason: str
+) -> None:
+    folder = copy("ready", tmp_path)
+    (folder / job / "massif.out").touch()
+    change(folder / job)
+    found = analyse(folder)
+    assert found.heap.peak == Unavailable(unavailable=reason)
+    assert found.heap.sites_unavailable == reason
+    assert found.verdict.status == "ready"
+
+
+def test_a_heap_run_that_was_not_asked_for(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    edit(folder / "run.json", lambda record: record.update(jobs=["latency", "operators"]))
+    assert analyse(folder).heap.sites_unavailable == "the heap run was not asked for"
+
+
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        (None, "the operators run failed: ended with status 0 during done: it wrote nothing to stderr"),
+        ({}, "the runtime's profiler gave no rows"),
+        ({"operators": []}, "the runtime's profiler gave no rows"),
+        ({"operators": {"0": {}}, "operators_unavailable": "no rows\x1b"}, "no rows\x1b"),
+        (
+            {"error": {"phase": "load", "type": "E", "message": "no"}},
+            "the operators run failed: E during load: no",
+        ),
+    ],
+)
+def test_an_operator_run_that_gave_nothing_costs_the_operators_alone(
+    tmp_path: Path, report: object, reason: str
+) -> None:
+    folder = copy("ready", tmp_path)
+    path = folder / "operators" / "runner.json"
+    path.unlink() if report is None else path.write_text(json.dumps(report))
+    found = analyse(folder)
+    assert found.ops_unavailable == reason
+    assert len(found.ops) == 31
+    assert {op.status for op in found.ops} == {"not_run"}
+    assert found.ops[0].time == Unavailable(unavailable=reason)
+    assert found.verdict.status == "ready"
+
+
+def test_rows_with_a_note_are_kept(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    edit(folder / "operators" / "runner.json", lambda report: report.update(operators_unavailable="clock is coarse"))
+    found = analyse(folder)
+    assert found.ops_unavailable == "clock is coarse"
+    assert {op.status for op in found.ops} == {"native"}
+
+
+def test_inputs_that_cannot_be_fed_are_a_wrong_call(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    error = {"phase": "allocate", "type": "InputError", "message": "input is float32 [1], not int8"}
+    edit(folder / "latency" / "runner.json", lambda report: report.update(error=error))
+    with pytest.raises(UsageError, match=r"inputs cannot be fed: input is float32 \[1\], not int8") as caught:
+        analyse(folder)
+    assert caught.value.hint == "see --input and --shape"
+
+
+@pytest.mark.parametrize(
+    ("values", "samples"),
+    [
+        ([1e6, 2e6], (0.001, 0.002)),
+        ([1e6, -1, 0, 0.5, 1e15, "3", None, [], float("nan"), float("inf")], (0.001,)),
+        ([5e-324], ()),
+        ([10**300], ()),
+        ({"0": 1e6}, ()),
+        ("123", ()),
+        (None, ()),
+    ],
+)
+def test_hostile_latencies(tmp_path: Path, values: object, samples: tuple[float, ...]) -> None:
+    folder = copy("ready", tmp_path)
+    edit(folder / "latency" / "runner.json", lambda report: report.update(latencies_ns=values))
+    latency = analyse(folder).latency
+    assert latency.samples == samples
+    if not samples:
+        assert latency.mean == Unavailable(unavailable="the run timed no inference")
+
+
+def test_enough_inferences_have_a_95th_percentile(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    times = [n * 1_000_000 for n in range(1, 101)]
+    edit(folder / "latency" / "runner.json", lambda report: report.update(latencies_ns=times))
+    p95 = analyse(folder).latency.p95
+    assert isinstance(p95, Metric)
+    assert (p95.value, p95.unit) == (0.095, "second")
+
+
+def test_what_the_runtime_says_of_itself(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    path = folder / "latency" / "runner.json"
+    edit(path, lambda report: report.update(runtime={"delegates": ["XNNPACK", 3], "python": 3.11, "numpy": None}))
+    runtime = analyse(folder).runtime
+    assert (runtime.kernels, runtime.python, runtime.numpy) == (("XNNPACK", "3"), "3.11", None)
+    edit(path, lambda report: report.update(runtime={"providers": ["CPUExecutionProvider"]}))
+    assert analyse(folder).runtime.kernels == ("CPUExecutionProvider",)
+    for nonsense in ("x", [1], None, {"delegates": "XNNPACK"}):
+        path.write_text(json.dumps({"runtime": nonsense}))
+        assert analyse(folder).runtime.kernels == ()
+
+
+def test_warnings_say_what_was_not_as_on_the_device(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    edit(
+        folder / "latency" / "outcome.json",
+        lambda told: told.update(isolation="none", limit_mechanism="watchdog", emulator=None),
+    )
+    edit(
+        folder / "run.json",
+        lambda record: record["device"].update(page_size_bytes=16384, available={"unavailable": "nobody measured it"}),
+    )
+    found = analyse(folder)
+    assert found.warnings == (
+        "the model ran without isolation, as asked: it could reach this host's files and network",
+        "the memory limit was kept by a watchdog that reads memory every 10 ms, not by the kernel",
+        "the heap run used pages of 4096 bytes: valgrind starts with no others here",
+        "nobody measured it",
+    )
+    assert found.memory.headroom == Unavailable(unavailable="the peak or the available memory is not known")
+    assert found.engine.emulator is None
+    assert found.engine.emulator_digest is None
+    assert found.latency.mean.mode == "measured"  # type: ignore[union-attr]
+
+
+# A hostile guest
+
+WORDS = st.sampled_from(
+    [
+        "schema",
+        "runtime",
+        "error",
+        "operators",
+        "latencies_ns",
+        "type",
+        "message",
+        "phase",
+        "name",
+        "time_ns",
+        "dtype",
+        "operators_unavailable",
+        "delegates",
+        "python",
+        "delegate",
+        "resolution_ns",
+        "cause",
+    ]
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, 0, -1, 5e-324, 1e308])
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["\ud800", "InputError!", "\x1b[2J", "Encountered unresolved custom op: X"])
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(), inner, max_size=6)
+)
+ROWS = st.lists(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("type", "name", "dtype", "delegate", "time_ns"), VALUES))
+)
+REPORTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "operators": ROWS | VALUES,
+        "error": st.dictionaries(st.sampled_from(["phase", "type", "message", "cause"]), VALUES) | VALUES,
+        "latencies_ns": st.lists(SCALARS) | VALUES,
+        "runtime": VALUES,
+        "operators_unavailable": VALUES,
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy("ready", tmp_path_factory.mktemp("hostile"))
+
+
+def assert_sane(folder: Path) -> None:
+    """A result that can be written and read again."""
+    found = analyse(folder)
+    assert Result.model_validate_json(found.model_dump_json()) == found
+    assert found.verdict.status in {"ready", "not_ready"}
+
+
+@given(report=REPORTS | VALUES)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_the_guest_reports(hostile: Path, report: Any) -> None:
+    for job in ("latency", "operators"):
+        (hostile / job / "runner.json").write_text(json.dumps(report))
+    assert_sane(hostile)
+
+
+@given(content=st.binary(max_size=200))
+@settings(max_examples=50, deadline=None)
+def test_whatever_bytes_the_guest_writes(hostile: Path, content: bytes) -> None:
+    for job in ("latency", "operators"):
+        for name in ("runner.json", "phases.jsonl"):
+            (hostile / job / name).write_bytes(content)
+    (hostile / "heap" / "massif.out").write_bytes(content)
+    assert_sane(hostile)
+
+
+@pytest.mark.parametrize("depth", [10, 20, 900, 100_000])
+def test_a_report_nested_beyond_reason(tmp_path: Path, depth: int) -> None:
+    folder = copy("ready", tmp_path)
+    nested = "[" * depth + "]" * depth
+    (folder / "latency" / "runner.json").write_text(f'{{"error": {{"message": {nested}}}}}')
+    found = analyse(folder)
+    if depth < 16:
+        assert found.verdict.reasons == (f"run:  during : {nested}",)
+    else:
+        assert found.verdict.reasons == ("run: ended with status 0 during done: it wrote nothing to stderr",)
+
+
+def test_half_characters_are_replaced(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    rows = [{"type": "CONV\ud800", "name": "\udfff", "time_ns": 5}]
+    edit(folder / "operators" / "runner.json", lambda report: report.update(operators=rows))
+    (folder / "latency" / "phases.jsonl").write_text('{"phase": "im\\ud800port", "monotonic_ns": 1}\n')
+    found = analyse(folder)
+    assert (found.ops[0].type, found.ops[0].name) == ("CONV?", "?")
+    assert found.memory.phases[0].name == "im?port"
+
+
+def test_a_link_or_a_pipe_in_place_of_a_report_is_not_followed(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    report = folder / "latency" / "runner.json"
+    secret = tmp_path / "secret.json"
+    report.rename(secret)
+    report.symlink_to(secret)
+    assert analyse(folder).verdict.reasons[0].startswith("run: ended with status 0")
+    report.unlink()
+    os.mkfifo(report)
+    assert analyse(folder).verdict.reasons[0].startswith("run: ended with status 0")
