@@ -67,12 +67,16 @@ def _memory(result: Result) -> Iterator[Text]:
     yield _row("risk", _risk(check), style=_STYLES.get(check.status, ""))
     yield _row("runtime", f"{_bytes(memory.runtime_baseline)} before any model is loaded")
     yield _row("weights", f"{_bytes(memory.weights)} in the model file")
-    largest = ", ".join(f"{_clean(s.library)} {_bytes(s.size)}" for s in heap.by_library[:_LIBRARIES])
+    largest = ", ".join(
+        f"{_clean(site.library)} {format_size(site.size.value)}"
+        for site in heap.by_library[:_LIBRARIES]
+        if isinstance(site.size, Metric)
+    )
     callers = heap.sites_unavailable and f"callers unavailable, because {_clean(heap.sites_unavailable)}"
     yield _row("heap", _bytes(heap.peak) + (f" at its peak: {callers or largest}" if heap.by_library else ""))
     emulator = result.memory.emulator_overhead
     if isinstance(emulator, Metric):
-        yield _row("", f"the emulator's own {_bytes(emulator)} are in none of these", style="dim")
+        yield _row("", f"the emulator's own {format_size(emulator.value)} are in none of these", style="dim")
 
 
 def _latency(result: Result) -> Iterator[Text]:
@@ -158,7 +162,7 @@ def _bytes(quantity: Quantity, *, interval: bool = False) -> str:
         return f"unavailable, because {_clean(quantity.unavailable)}"
     high = quantity.high if interval and quantity.high and quantity.high > quantity.value * 1.005 else None
     most = f" (at most {format_size(high)})" if high else ""
-    return format_size(quantity.value) + most
+    return f"{format_size(quantity.value)} {quantity.mode}{most}"
 
 
 def _seconds(quantity: Quantity) -> str:

@@ -213,8 +213,8 @@ def size(value: float, high: float | None = None) -> Metric:
 
 
 def test_the_peak_s_interval_is_shown_where_it_matters() -> None:
-    assert memory_block(peak_rss=size(100e6, high=110e6))[0] == "  peak       100 MB (at most 110 MB)"
-    assert memory_block(peak_rss=size(100e6, high=100.1e6))[0] == "  peak       100 MB"
+    assert memory_block(peak_rss=size(100e6, high=110e6))[0] == "  peak       100 MB emulated (at most 110 MB)"
+    assert memory_block(peak_rss=size(100e6, high=100.1e6))[0] == "  peak       100 MB emulated"
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,15 @@ def test_what_is_not_known_is_said_to_be() -> None:
     lines = memory_block(available=why, headroom=why, emulator_overhead=why)
     assert lines[1:3] == [f"  {name:<11}unavailable, because nobody measured it" for name in ("available", "headroom")]
     assert not [line for line in lines if "emulator" in line]
-    assert memory_block(available=size(0), headroom=size(-5))[2] == "  headroom   -5 B"
+    assert memory_block(available=size(0), headroom=size(-5))[2] == "  headroom   -5 B emulated"
 
 
 def test_callers_that_massif_could_not_follow() -> None:
     ready = result("ready")
     heap = ready.heap.model_copy(update={"sites_unavailable": "no symbols"})
     lines = block(terminal.render(ready.model_copy(update={"heap": heap})), "MEMORY")
-    assert "  heap       8.11 MB at its peak: callers unavailable, because no symbols" in lines
+    assert "  heap       8.11 MB emulated at its peak: callers unavailable, because no" in lines
+    assert "             symbols" in lines
 
 
 # The picture in the README
