@@ -16,16 +16,13 @@ from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import memory, ops
 from .profilers.massif import parse_massif
-from .record import RunRecord
+from .record import Device, Model, RunRecord
 from .result import (
-    Device,
     Engine,
     Heap,
     HeapSite,
-    Image,
     Latency,
     Memory,
-    Model,
     Op,
     Phase,
     Result,
@@ -78,7 +75,7 @@ def _result(run_dir: Path) -> Result:
         host=record.host,
         model=Model(**record.model.model_dump(include=set(Model.model_fields))),
         device=Device(**record.device.model_dump(include=set(Device.model_fields))),
-        image=Image(**record.image.model_dump()),
+        image=record.image,
         runtime=_runtime(record, report),
         engine=Engine(
             name=record.engine.name,

@@ -29,7 +29,7 @@ from .progress import Progress
 from .record import (
     DeviceRecord,
     EngineRecord,
-    ImageRecord,
+    Image,
     ModelRecord,
     OperatorRecord,
     RunRecord,
@@ -207,7 +207,7 @@ def record_of(plan: Plan) -> RunRecord:
             memory_limit_bytes=plan.budget.limit_bytes,
             memory_limit_source=plan.budget.source,
         ),
-        image=ImageRecord(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
+        image=Image(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
         runtime=RuntimeRecord(name=plan.runtime[0], version=plan.runtime[1], threads=plan.request.threads),
         engine=EngineRecord(
             name=plan.engine.name, emulator_digest=plan.emulator.digest, isolated=plan.request.isolated

@@ -32,21 +32,26 @@ class OperatorRecord(_Frozen):
     dtype: str | None
 
 
-class ModelRecord(_Frozen):
-    """The model file."""
+class Model(_Frozen):
+    """The model file and its interface."""
 
     path: str
     sha256: str
     format: Literal["tflite", "onnx"]
     size_bytes: int
-    weights_bytes: int
     inputs: tuple[TensorRecord, ...]
     outputs: tuple[TensorRecord, ...]
+
+
+class ModelRecord(Model):
+    """The model file with what is in it."""
+
+    weights_bytes: int
     operators: tuple[OperatorRecord, ...]
 
 
-class DeviceRecord(_Frozen):
-    """The device and what was taken of it for the run."""
+class Device(_Frozen):
+    """The device that was emulated."""
 
     id: str
     name: str
@@ -55,14 +60,19 @@ class DeviceRecord(_Frozen):
     emulated_cpu: str
     page_size_bytes: int
     ram_bytes: int
+
+
+class DeviceRecord(Device):
+    """The device and what was taken of it for the run."""
+
     available: Quantity
     """RAM that a process may use on the idle device."""
     memory_limit_bytes: int
     memory_limit_source: str
 
 
-class ImageRecord(_Frozen):
-    """The image by id and digest."""
+class Image(_Frozen):
+    """The pinned image, by the digest of its lock."""
 
     id: str
     title: str
@@ -95,7 +105,7 @@ class RunRecord(_Frozen):
     host: dict[str, Any]
     model: ModelRecord
     device: DeviceRecord
-    image: ImageRecord
+    image: Image
     runtime: RuntimeRecord
     engine: EngineRecord
     inputs: str

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
 from .metrics import Quantity
-from .record import TensorRecord
+from .record import Device, Image, Model
 
 SCHEMA_VERSION = 1
 CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency"]
@@ -31,37 +31,6 @@ class Tool(_Frozen):
 
     name: Literal["edge-sandbox"] = "edge-sandbox"
     version: str
-
-
-class Model(_Frozen):
-    """The model file and its interface."""
-
-    path: str
-    sha256: str
-    format: Literal["tflite", "onnx"]
-    size_bytes: int
-    inputs: tuple[TensorRecord, ...]
-    outputs: tuple[TensorRecord, ...]
-
-
-class Device(_Frozen):
-    """The device that was emulated."""
-
-    id: str
-    name: str
-    core: str
-    cores: int
-    emulated_cpu: str
-    page_size_bytes: int
-    ram_bytes: int
-
-
-class Image(_Frozen):
-    """The pinned image, by the digest of its lock."""
-
-    id: str
-    title: str
-    digest: str
 
 
 class Runtime(_Frozen):

@@ -19,7 +19,7 @@ from sandbox.metrics import Metric, Unavailable
 from sandbox.record import (
     DeviceRecord,
     EngineRecord,
-    ImageRecord,
+    Image,
     ModelRecord,
     OperatorRecord,
     RunRecord,
@@ -55,7 +55,7 @@ RECORD = RunRecord(
         memory_limit_bytes=4 * 2**30,
         memory_limit_source="the whole RAM",
     ),
-    image=ImageRecord(id="bookworm-arm64", title="Bookworm", digest="1" * 64),
+    image=Image(id="bookworm-arm64", title="Bookworm", digest="1" * 64),
     runtime=RuntimeRecord(name="onnxruntime", version="1.31.1", threads=1),
     engine=EngineRecord(name="local", emulator_digest="2" * 64, isolated=True),
     inputs="random (seed 0)",
