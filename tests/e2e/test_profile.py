@@ -54,10 +54,8 @@ def _assert_full(document: dict[str, Any], *, operators: int) -> None:
     assert 1e6 < document["heap"]["peak"]["value"] < memory["peak_rss"]["value"]
     assert document["latency"]["mean"]["mode"] == "emulated"
     assert len(document["latency"]["samples"]) == 5
-    executed = document["ops"]
-    assert len(executed) >= operators
-    timed = sum(op["time"].get("value", 0) for op in executed)
-    assert 0.5 < timed / document["latency"]["mean"]["value"] < 2, "operators add up to the inference, roughly"
+    assert len(document["ops"]) >= operators
+    assert sum("value" in op["time"] for op in document["ops"]) > operators / 2
 
 
 @pytest.mark.engine("local")
@@ -77,6 +75,11 @@ def test_int8_tflite_on_a_64_bit_pi(tmp_path: Path) -> None:
     }
     assert {op["type"] for op in document["ops"]} >= {"CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"}
     assert any("tensorflow" in site["library"] for site in document["heap"]["by_library"])
+    same_run = json.loads((run_dir / "operators" / "runner.json").read_text())
+    inference_ns = sum(same_run["latencies_ns"]) / len(same_run["latencies_ns"])
+    assert 0.7 < sum(op["time_ns"] for op in same_run["operators"]) / inference_ns < 1.05, (
+        "they add up to the inference"
+    )
 
     again = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "replay", "--run-dir", run_dir)
     assert again.returncode == 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from sandbox import process
-from sandbox.engines.memory_limit import MemoryLimit, memory_hierarchies, open_limit, remove_cgroup
+from sandbox.engines.memory_limit import MemoryLimit, memory_hierarchies, open_limit, remove_cgroup, settle_in_scope
 
 V1_CGROUP = "9:name=systemd:/\n4:memory:/jobs/mine\n2:cpu,cpuacct:/\n0::/\n"
 V1_MOUNTS = (
@@ -129,6 +130,43 @@ def test_limit_of_version_2_beside_this_process(tmp_path: Path) -> None:
     assert limit.kills() == 1
     (limit.directory / "memory.events").unlink()
     assert limit.kills() == 1, "the last count outlives the cgroup"
+
+
+SCOPE_CGROUP = "0::/app.slice/run-1.scope\n"
+
+
+def own_scope(folder: Path, *pids: int) -> tuple[Path, Path]:
+    """The folders of a delegated scope with these processes in it, and of /proc/self."""
+    make(folder / "cgroup", cgroup__controllers="cpu memory pids")
+    make(folder / "cgroup/app.slice", cgroup__subtree_control="memory pids")
+    procs = "".join(f"{pid}\n" for pid in pids)
+    scope = make(folder / "cgroup/app.slice/run-1.scope", cgroup__subtree_control="", cgroup__procs=procs)
+    return scope, layout(folder, SCOPE_CGROUP, V2_MOUNTS)
+
+
+def test_in_its_own_scope_the_tool_steps_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_SANDBOX_SCOPE", "1")
+    scope, proc = own_scope(tmp_path, os.getpid())
+    settle_in_scope(proc=proc)
+    assert (scope / "edge-sandbox-tool/cgroup.procs").read_text() == str(os.getpid())
+    assert (scope / "cgroup.subtree_control").read_text() == "+memory"
+    # what the kernel makes of it
+    (scope / "cgroup.subtree_control").write_text("memory\n")
+    (proc / "cgroup").write_text("0::/app.slice/run-1.scope/edge-sandbox-tool\n")
+    (scope / "edge-sandbox-tool/cgroup.subtree_control").write_text("")
+    for name in ("x-1", "x-2"):  # the second job's is beside the first, not below
+        assert open_limit(name, 1000, proc=proc).directory == scope / f"edge-sandbox-{name}"
+
+
+@pytest.mark.parametrize(("told", "others"), [("", ()), ("1", (1,))])
+def test_a_scope_that_is_not_its_own_is_left_alone(
+    told: str, others: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_SANDBOX_SCOPE", told)
+    scope, proc = own_scope(tmp_path, os.getpid(), *others)
+    settle_in_scope(proc=proc)
+    assert sorted(path.name for path in scope.iterdir()) == ["cgroup.procs", "cgroup.subtree_control"]
+    assert (scope / "cgroup.subtree_control").read_text() == ""
 
 
 @pytest.mark.parametrize(
