@@ -20,7 +20,9 @@ from typing import IO, Literal
 
 from sandbox import process
 
-Kind = Literal["process_group", "cgroup", "container", "folder"]
+Kind = Literal["process_group", "sandbox", "cgroup", "container", "folder"]
+SANDBOX_MARK = "--die-with-parent"
+"""The bubblewrap option by which `kill_sandbox` knows one of ours, beside the run folder that it mounts."""
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 _START = (
@@ -82,10 +84,23 @@ def main() -> None:
             left[(kind, name)] = None
         else:
             left.pop((kind, name), None)
-    order = ("container", "process_group", "cgroup", "folder")
+    order = ("container", "process_group", "sandbox", "cgroup", "folder")
     for kind, name in sorted(left, key=lambda item: order.index(item[0])):
         with contextlib.suppress(Exception):  # the next thing on the list must be removed all the same
             _remove(kind, name)
+
+
+def kill_sandbox(run_dir: str) -> None:
+    """Kill what is left of the bubblewrap sandbox around that run folder; with its first process the rest goes.
+
+    The inner process has a session of its own, and dies with the outer one only once it has asked the kernel to: a
+    kill before that leaves it running, out of the process group's reach. Seen once, on a slow host.
+    """
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is not ours
+            words = path.read_bytes().split(b"\0")
+            if SANDBOX_MARK.encode() in words and run_dir.encode() in words:
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _remove(kind: str, name: str) -> None:
@@ -95,6 +110,8 @@ def _remove(kind: str, name: str) -> None:
         docker.from_env().containers.get(name).remove(force=True)
     elif kind == "process_group":
         os.killpg(int(name), signal.SIGKILL)
+    elif kind == "sandbox":
+        kill_sandbox(name)
     elif kind == "cgroup":
         from .memory_limit import remove_cgroup  # noqa: PLC0415
 

@@ -20,7 +20,7 @@ from sandbox.errors import HostError
 from sandbox.image.emulator import Emulator
 
 from .base import GUEST_RUN_DIR, Cancelled, EngineName, Job, Outcome, Problem, signal_of
-from .guard import Guard
+from .guard import SANDBOX_MARK, Guard, kill_sandbox
 from .memory_limit import open_limit
 from .memory_meter import MemoryMeter
 
@@ -86,7 +86,7 @@ def probe_namespaces(emulator: Emulator) -> Problem | None:
 
 def sandbox_arguments(job: Job, emulator: Emulator | None) -> tuple[str, ...]:
     """bubblewrap's options for a job: pure, so that ``--dry-run`` shows what runs."""
-    words = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    words = ["--unshare-all", SANDBOX_MARK, "--new-session", "--cap-drop", "ALL", "--clearenv"]
     words += ["--uid", "1000", "--gid", "1000", "--hostname", job.hostname]
     words += ["--ro-bind", str(job.image.root), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
     words += ["--tmpfs", "/sys", "--tmpfs", "/edge"]
@@ -118,6 +118,9 @@ def run_limited(
         stack.callback(limit.close)
         if limit.directory is not None:
             stack.enter_context(guard.protect("cgroup", str(limit.directory)))
+        if isolation == "bubblewrap":
+            stack.enter_context(guard.protect("sandbox", str(job.run_dir)))
+            stack.callback(kill_sandbox, str(job.run_dir))
         stderr = stack.enter_context((job.run_dir / "stderr.txt").open("w+b"))
         started = time.monotonic()
         running = stack.enter_context(process.start((*limit.launcher, *argv), env=env, stdout=stderr, stderr=stderr))

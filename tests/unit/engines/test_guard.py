@@ -109,6 +109,22 @@ def test_processes_are_killed(sleeper: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.subprocess
+def test_a_sandbox_out_of_its_group_is_killed(tmp_path: Path) -> None:
+    waiting = (sys.executable, "-c", "import time; time.sleep(60)")
+    ours = (*waiting, guard_module.SANDBOX_MARK, "--bind", str(tmp_path), "/edge/run")
+    others = ((*ours[:-2], f"{tmp_path}/below", "/edge/run"), (*waiting, str(tmp_path)))
+    with subprocess.Popen(ours, start_new_session=True) as sandbox:
+        bystanders = [subprocess.Popen(argv, start_new_session=True) for argv in others]
+        try:
+            helper(order("+", "sandbox", tmp_path))
+            assert sandbox.wait(10) == -signal.SIGKILL
+            assert [other.poll() for other in bystanders] == [None, None]
+        finally:
+            for other in bystanders:
+                other.kill()
+                other.wait()
+
+
 def test_processes_of_a_cgroup_are_killed_even_if_one_is_gone(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:
     (tmp_path / "cgroup.procs").write_text(f"{2**22 + 1}\n{sleeper.pid}\n")
     helper(order("+", "cgroup", tmp_path))
