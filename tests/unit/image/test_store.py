@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -37,13 +38,15 @@ def build(store: Store) -> Path:
     return store.image_directory(LOCK)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can grow beyond 4 kB."""
+    """No file grows beyond 4 kB in the block; no longer, for the limit is on this whole process and what it prints."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 class TestDownloads:
@@ -76,10 +79,9 @@ class TestDownloads:
         with pytest.raises(DataFileError, match=r"the cached copy of libc6\.deb is gone"):
             Downloads(tmp_path).verified(HASH, "libc6.deb")
 
-    @pytest.mark.usefixtures("full_disk")
     def test_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
         content = b"x" * 10_000
-        with pytest.raises(HostError) as caught:
+        with pytest.raises(HostError) as caught, full_disk():
             Downloads(tmp_path / "d").add(content, sha256=sha256(content), name="libc6.deb")
         assert "File too large" in caught.value.message
         assert files_below(tmp_path) == []
@@ -115,13 +117,12 @@ class TestBuilding:
             broken()
         assert list((store.directory / "images").iterdir()) == []
 
-    @pytest.mark.usefixtures("full_disk")
     def test_full_disk_says_where(self, store: Store) -> None:
         def broken() -> None:
             with store.building(LOCK) as work:
                 (work / "root" / "large").write_bytes(b"x" * 10_000)
 
-        with pytest.raises(HostError, match=r"cannot write to .*File too large"):
+        with pytest.raises(HostError, match=r"cannot write to .*File too large"), full_disk():
             broken()
         assert list((store.directory / "images").iterdir()) == []
 
