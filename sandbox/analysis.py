@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from . import rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
+from .measurements import Op
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import memory, ops
@@ -23,8 +23,6 @@ from .result import (
     HeapSite,
     Latency,
     Memory,
-    Op,
-    Phase,
     Result,
     Runtime,
     Tool,
@@ -87,7 +85,7 @@ def _result(run_dir: Path) -> Result:
         memory=measured,
         heap=_heap(run_dir, record, failure, emulated=emulated),
         latency=_latency(report, failure, emulated=emulated, source=source),
-        ops=tuple(Op(**_fields(row)) for row in rows),
+        ops=rows,
         ops_unavailable=ops_unavailable,
         checks=checks,
         verdict=judge(checks),
@@ -114,7 +112,7 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
         available=device.available,
         headroom=headroom,
         limit=limit,
-        phases=tuple(Phase(**_fields(phase)) for phase in by_phase),
+        phases=by_phase,
         timeline=tuple((seconds, guest) for seconds, guest, _emulator in trace.samples),
     )
 
@@ -161,7 +159,7 @@ def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated
 
 def _operators(
     run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool, source: str
-) -> tuple[tuple[ops.OperatorRow, ...], str | None]:
+) -> tuple[tuple[Op, ...], str | None]:
     if failure is not None:
         missing = {failure.missing_operator: failure.reason} if failure.missing_operator else {}
         return ops.static_rows(record.model.operators, missing, _ENDED_EARLY), _ENDED_EARLY
@@ -241,7 +239,3 @@ def _refuse_wrong_inputs(report: Mapping[str, Any] | None) -> None:
     error = report.get("error") if report else None
     if isinstance(error, dict) and error.get("type") == "InputError":
         raise UsageError(f"the model's inputs cannot be fed: {error.get('message')}", hint="see --input and --shape")
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in (field.name for field in fields(value))}

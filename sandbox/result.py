@@ -12,13 +12,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
+from .measurements import Op, Phase
 from .metrics import Quantity
 from .record import Device, Image, Model
 
 SCHEMA_VERSION = 1
 CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
-OpStatus = Literal["native", "delegated", "missing", "not_run"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
 
 
@@ -54,14 +54,6 @@ class Engine(_Frozen):
     isolation: str
     memory_limit: str
     """What enforced the device's RAM: ``cgroup v2``, ``watchdog`` …"""
-
-
-class Phase(_Frozen):
-    """A part of the run and the guest's resident memory at its end."""
-
-    name: str
-    start: Quantity
-    rss_at_end: Quantity
 
 
 class Memory(_Frozen):
@@ -106,20 +98,6 @@ class Latency(_Frozen):
     throughput: Quantity
     samples: tuple[float, ...]
     """Seconds of every timed inference, in order."""
-
-
-class Op(_Frozen):
-    """An operator as it was executed, or why it was not."""
-
-    index: int
-    type: str
-    name: str
-    dtype: str | None
-    delegate: str | None
-    instructions: Quantity
-    time: Quantity
-    status: OpStatus
-    detail: str | None = None
 
 
 class Check(_Frozen):

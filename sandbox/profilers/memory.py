@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sandbox.engines.base import MemoryTrace
+from sandbox.measurements import Phase
 from sandbox.metrics import Metric, Quantity, Unavailable
 
 _SOURCE = "resident pages of the guest, read from outside the emulator"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhaseMemory:
-    """A phase, its start in seconds since the run's start, and the guest's memory when it ended."""
-
-    name: str
-    start: Quantity
-    rss_at_end: Quantity
 
 
 def peak_rss(trace: MemoryTrace, *, emulated: bool) -> Quantity:
@@ -43,7 +34,7 @@ def emulator_overhead(trace: MemoryTrace, *, emulated: bool) -> Quantity:
     return Metric(value=trace.emulator_bytes, unit="byte", mode="measured", source="emulator's pages on this host")
 
 
-def phase_memory(trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emulated: bool) -> tuple[PhaseMemory, ...]:
+def phase_memory(trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emulated: bool) -> tuple[Phase, ...]:
     """Each phase with the memory at its end. ``phases``: (name, start on the clock that the trace uses)."""
     rows = []
     for index, (name, start) in enumerate(phases):
@@ -54,11 +45,11 @@ def phase_memory(trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emu
             mode = "emulated" if emulated else "measured"
             rss = Metric(value=seen[-1], unit="byte", mode=mode, source=_SOURCE)
         since = max(start - trace.started_seconds, 0.0)
-        rows.append(PhaseMemory(name=name, start=Metric(value=since, unit="second", mode="measured"), rss_at_end=rss))
+        rows.append(Phase(name=name, start=Metric(value=since, unit="second", mode="measured"), rss_at_end=rss))
     return tuple(rows)
 
 
-def runtime_baseline(phases: Sequence[PhaseMemory]) -> Quantity:
+def runtime_baseline(phases: Sequence[Phase]) -> Quantity:
     """What the runtime and its interpreter hold before any model is loaded."""
     found = next((phase.rss_at_end for phase in phases if phase.name == "import"), None)
     return found or Unavailable(unavailable="the run ended before the runtime was imported")

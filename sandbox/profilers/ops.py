@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from sandbox.measurements import Op
 from sandbox.metrics import Metric, Mode, Quantity, Unavailable
 from sandbox.record import OperatorRecord
 
@@ -13,22 +13,7 @@ _OWN_KERNELS = {None, "CPUExecutionProvider"}
 _NO_COUNTS = Unavailable(unavailable="this run counted no instructions")
 
 
-@dataclass(frozen=True, kw_only=True)
-class OperatorRow:
-    """An operator that ran, or that the model has and nothing is known of."""
-
-    index: int
-    type: str
-    name: str
-    dtype: str | None
-    delegate: str | None
-    instructions: Quantity
-    time: Quantity
-    status: Literal["native", "delegated", "missing", "not_run"]
-    detail: str | None = None
-
-
-def executed_rows(report: Mapping[str, Any] | None, *, emulated: bool, source: str) -> tuple[OperatorRow, ...]:
+def executed_rows(report: Mapping[str, Any] | None, *, emulated: bool, source: str) -> tuple[Op, ...]:
     """Rows of the operator run, in execution order; rows that do not make sense are left out."""
     rows = report.get("operators") if report else None
     mode: Mode = "emulated" if emulated else "measured"
@@ -37,12 +22,10 @@ def executed_rows(report: Mapping[str, Any] | None, *, emulated: bool, source: s
     return tuple(_row(index, row, mode, source) for index, row in enumerate(rows) if isinstance(row, dict))
 
 
-def static_rows(
-    operators: Sequence[OperatorRecord], missing: Mapping[str, str], reason: str
-) -> tuple[OperatorRow, ...]:
+def static_rows(operators: Sequence[OperatorRecord], missing: Mapping[str, str], reason: str) -> tuple[Op, ...]:
     """Rows of the model file, for a run that gave none. ``missing``: operator type → what the runtime said of it."""
     return tuple(
-        OperatorRow(
+        Op(
             index=operator.index,
             type=operator.type,
             name="",
@@ -57,11 +40,11 @@ def static_rows(
     )
 
 
-def _row(index: int, row: Mapping[str, Any], mode: Mode, source: str) -> OperatorRow:
+def _row(index: int, row: Mapping[str, Any], mode: Mode, source: str) -> Op:
     delegate = row.get("delegate")
     delegate = str(delegate) if delegate else None
     dtype = row.get("dtype")
-    return OperatorRow(
+    return Op(
         index=index,
         type=str(row.get("type") or "?"),
         name=str(row.get("name") or ""),

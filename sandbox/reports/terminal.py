@@ -13,8 +13,9 @@ from pathlib import PurePath
 from rich.console import Console
 from rich.text import Text
 
+from sandbox.measurements import Op
 from sandbox.metrics import Metric, Quantity, Unavailable
-from sandbox.result import Check, Op, Result
+from sandbox.result import Check, Result
 from sandbox.units import format_duration, format_size
 
 WIDTH = 80

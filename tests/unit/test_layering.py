@@ -23,7 +23,7 @@ LAYERS = (
     ("errors", "units", "metrics", "stats", "progress", "resources", "process"),
     ("graph", "device_file", "device_errors", "image"),
     ("device",),
-    ("record", "engines.base"),
+    ("record", "measurements", "engines.base"),
     ("plan", "rundir"),
     ("engines",),
     ("profilers", "calibration", "fit", "host"),

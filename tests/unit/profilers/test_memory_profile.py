@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sandbox.engines.base import MemoryTrace
+from sandbox.measurements import Phase
 from sandbox.metrics import Metric, Unavailable
-from sandbox.profilers.memory import PhaseMemory, emulator_overhead, peak_rss, phase_memory, runtime_baseline
+from sandbox.profilers.memory import emulator_overhead, peak_rss, phase_memory, runtime_baseline
 
 GUEST = "resident pages of the guest, read from outside the emulator"
 TRACE = MemoryTrace(
@@ -88,6 +89,6 @@ def test_baseline() -> None:
     assert runtime_baseline(rows) == held(20)
     gone = Unavailable(unavailable="no memory reading before the end of this phase")
     start = Metric(value=0, unit="second", mode="measured")
-    assert runtime_baseline([PhaseMemory(name="import", start=start, rss_at_end=gone)]) == gone
+    assert runtime_baseline([Phase(name="import", start=start, rss_at_end=gone)]) == gone
     assert runtime_baseline(rows[1:]) == Unavailable(unavailable="the run ended before the runtime was imported")
     assert runtime_baseline([]) == Unavailable(unavailable="the run ended before the runtime was imported")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.measurements import Op
 from sandbox.metrics import Metric, Unavailable
-from sandbox.profilers.ops import OperatorRow, executed_rows, static_rows
+from sandbox.profilers.ops import executed_rows, static_rows
 from sandbox.record import OperatorRecord
 
 NO_TIME = Unavailable(unavailable="the runtime's profiler gave no time for it")
 CONV = {"type": "CONV_2D", "name": "conv", "dtype": "int8", "delegate": None, "time_ns": 1_500_000}
 
 
-def row(*, emulated: bool = True, **changes: object) -> OperatorRow:
+def row(*, emulated: bool = True, **changes: object) -> Op:
     (only,) = executed_rows({"operators": [{**CONV, **changes}]}, emulated=emulated, source="QEMU")
     return only
 

@@ -10,9 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.cells import cell_len
 
+from sandbox.measurements import Op
 from sandbox.metrics import Metric, Unavailable
 from sandbox.reports import terminal
-from sandbox.result import Check, Op, Result
+from sandbox.result import Check, Result
 from tests import picture, renew
 from tests.unit.recorded import NAMES, result
 
