@@ -156,9 +156,9 @@ def test_commands_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_nothing_is_left_to_reap() -> None:
-    process.run(("true",), timeout=10)
+    child = int(process.run(shell("echo $$"), timeout=10).stdout)
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(child, os.WNOHANG)  # -1 would also find what other suites of the same run still have open
 
 
 def test_streams_go_to_the_given_file(tmp_path: Path) -> None:
