@@ -14,7 +14,8 @@ from .errors import DataFileError, UsageError
 from .measurements import Op
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
-from .profilers import memory, ops
+from .profilers import inference, memory, ops
+from .profilers.counts import Work
 from .profilers.massif import parse_massif
 from .record import Device, Model, RunRecord
 from .result import (
@@ -31,6 +32,7 @@ from .verdict import Failure, failure_checks, find_failure, judge, memory_check
 
 _SITES = 12
 _NOT_LIBRARIES = {"unknown", "other"}
+_NOT_EMULATED = "the native engine runs on this host's own core: instructions are counted under emulation only"
 _ENDED_EARLY = "the model did not run to its end"
 
 
@@ -53,6 +55,7 @@ def _result(run_dir: Path) -> Result:
     _refuse_wrong_inputs(report)
     emulated = outcome.emulator is not None
     source = f"{outcome.emulator}, wall time on this host" if emulated else "wall time on this host's own core"
+    works = _works(latency_dir, report, outcome)
     rows, ops_unavailable = _operators(run_dir, record, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
@@ -84,7 +87,7 @@ def _result(run_dir: Path) -> Result:
         ),
         memory=measured,
         heap=_heap(run_dir, record, failure, emulated=emulated),
-        latency=_latency(report, failure, emulated=emulated, source=source),
+        latency=_latency(record, report, works, outcome, failure, source=source),
         ops=rows,
         ops_unavailable=ops_unavailable,
         checks=checks,
@@ -165,7 +168,8 @@ def _operators(
         return ops.static_rows(record.model.operators, missing, _ENDED_EARLY), _ENDED_EARLY
     problem = _job_problem(run_dir, record, "operators")
     report = None if problem else rundir.read_runner_report(run_dir / "operators")
-    rows = ops.executed_rows(report, emulated=emulated, source=source)
+    counts = _operator_counts(run_dir / "operators", record, report)
+    rows = ops.executed_rows(report, counts, emulated=emulated, source=source)
     if rows:
         note = report.get("operators_unavailable") if report else None
         return rows, str(note) if note else None
@@ -185,20 +189,62 @@ def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:
     return f"the {job} run failed: {found.reason}" if found else None
 
 
-def _latency(report: Mapping[str, Any] | None, failure: Failure | None, *, emulated: bool, source: str) -> Latency:
-    values = report.get("latencies_ns") if report else None
-    # less than a nanosecond is no time of an inference, and its inverse may be no number
-    numbers = [v for v in values if isinstance(v, (int, float)) and 1 <= v < 1e15] if isinstance(values, list) else []
-    samples = tuple(value / 1e9 for value in numbers)
+def _works(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) -> tuple[Work, ...] | str:
+    """The counted inferences of the latency run, or why nothing was counted."""
+    if outcome.emulator is None:
+        return _NOT_EMULATED
+    marks = inference.read_marks(job_dir, report, outcome.stderr)
+    return marks if isinstance(marks, str) else inference.counted_inferences(marks)
+
+
+def _operator_counts(job_dir: Path, record: RunRecord, report: Mapping[str, Any] | None) -> ops.OperatorCounts | str:
+    if report is None:
+        return "the operator run left no report"
+    outcome = rundir.read_outcome(job_dir)
+    if outcome.emulator is None:
+        return _NOT_EMULATED
+    marks = inference.read_marks(job_dir, report, outcome.stderr)
+    if isinstance(marks, str):
+        return marks
+    return ops.OperatorCounts(
+        marks=marks,
+        functions=rundir.read_functions(job_dir),
+        tick_ns=record.device.tick_ns,
+        source=_counted_by(outcome),
+        caches=record.caches,
+    )
+
+
+def _counted_by(outcome: Outcome) -> str:
+    return f"{outcome.emulator}, counting plugin"
+
+
+def _latency(
+    record: RunRecord,
+    report: Mapping[str, Any] | None,
+    works: tuple[Work, ...] | str,
+    outcome: Outcome,
+    failure: Failure | None,
+    *,
+    source: str,
+) -> Latency:
+    emulated = outcome.emulator is not None
+    counts = inference.inference_counts(works, _counted_by(outcome))
+    if isinstance(works, tuple) and works:
+        samples = tuple(inference.seconds(each.critical_path, record.device.tick_ns) for each in works)
+        source = ops.TICK_SOURCE
+    else:
+        samples = _clocked(report)
     if not samples:
         nothing = Unavailable(unavailable=_ENDED_EARLY if failure else "the run timed no inference")
-        return Latency(mean=nothing, p95=nothing, throughput=nothing, samples=())
+        return Latency(counts=counts, mean=nothing, p95=nothing, throughput=nothing, samples=())
     mode: Mode = "emulated" if emulated else "measured"
     mean = stats.mean(samples)
     high_percentile = stats.p95(samples)
     few = Unavailable(unavailable=f"{len(samples)} inferences are too few for a 95th percentile")
     low, high = min(samples), max(samples)
     return Latency(
+        counts=counts,
         mean=Metric(value=mean, unit="second", mode=mode, low=low, high=high, source=source),
         p95=few if high_percentile is None else Metric(value=high_percentile, unit="second", mode=mode, source=source),
         throughput=Metric(
@@ -206,6 +252,14 @@ def _latency(report: Mapping[str, Any] | None, failure: Failure | None, *, emula
         ),
         samples=samples,
     )
+
+
+def _clocked(report: Mapping[str, Any] | None) -> tuple[float, ...]:
+    """Seconds of each inference as the runner timed it."""
+    values = report.get("latencies_ns") if report else None
+    # less than a nanosecond is no time of an inference, and its inverse may be no number
+    numbers = [v for v in values if isinstance(v, (int, float)) and 1 <= v < 1e15] if isinstance(values, list) else []
+    return tuple(value / 1e9 for value in numbers)
 
 
 def _runtime(record: RunRecord, report: Mapping[str, Any] | None) -> Runtime:

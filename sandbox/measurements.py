@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from .metrics import Quantity
 
-OpStatus = Literal["native", "delegated", "missing", "not_run"]
+InstructionClass = Literal[
+    "integer", "multiply", "divide", "branch", "load", "store", "vector_load", "vector_store", "vector_fma",
+    "vector_float", "vector_integer_multiply", "dot_product", "vector_integer", "permute", "float", "crypto", "atomic",
+    "system", "unknown",
+]  # fmt: skip
+"""Classes that a core's timing tells apart, in the order of ``enum insn_class`` in images/plugin/insn.h."""
+OpStatus = Literal["native", "delegated", "outside", "missing", "not_run"]
 
 
 class _Frozen(BaseModel):
@@ -23,6 +30,35 @@ class Phase(_Frozen):
     rss_at_end: Quantity
 
 
+class Kernel(_Frozen):
+    """A function that ran for an operator."""
+
+    function: str | None
+    """None where the library keeps no symbols."""
+    library: str
+    """XNNPACK, ruy, gemmlowp, MLAS …, else the name of the file."""
+    instructions: Quantity
+
+
+class ThreadWork(_Frozen):
+    """What one thread did for one inference."""
+
+    thread: int
+    """In order of creation, 0 first."""
+    instructions: Quantity
+
+
+class Counts(_Frozen):
+    """Instructions of one inference, waiting left out, as the emulator's plugin counted them."""
+
+    instructions: Quantity
+    """Of all threads."""
+    critical_path: Quantity
+    """What the thread that asked for the inference did and waited for."""
+    classes: Mapping[InstructionClass, int]
+    threads: tuple[ThreadWork, ...]
+
+
 class Op(_Frozen):
     """An operator as it was executed, or why it was not."""
 
@@ -30,8 +66,17 @@ class Op(_Frozen):
     type: str
     name: str
     dtype: str | None
+    shape: tuple[int, ...] | None
+    """Of its first output."""
     delegate: str | None
+    """Or the execution provider."""
     instructions: Quantity
+    classes: Mapping[InstructionClass, int]
+    kernels: tuple[Kernel, ...]
+    """The functions that ran most instructions for it."""
+    lines_from_l2: Quantity
+    """Cache lines that were not in the first level."""
+    lines_from_dram: Quantity
     time: Quantity
     status: OpStatus
     detail: str | None = None

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from . import rundir
+from . import native, rundir
 from .analysis import analyse
 from .device import DeviceSpec, OsChoice, load_device, select_os
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
@@ -24,7 +24,17 @@ from .host import host_facts
 from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
-from .plan import MemoryBudget, ProfileRequest, budget, check_npz, choose_runtime, plan_jobs, resolve_shapes
+from .plan import (
+    MemoryBudget,
+    ProfileRequest,
+    budget,
+    check_npz,
+    choose_runtime,
+    core_tick,
+    plan_jobs,
+    resolve_shapes,
+)
+from .profilers.symbols import name_functions
 from .progress import Progress
 from .record import (
     DeviceRecord,
@@ -99,6 +109,7 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         guest_code=guest_code,
         identity=identity,
         emulated=engine.name != "native",
+        native_parts=(native.plugin(host_architecture()), native.clock_library(image.spec.architecture)),
     )
     return Plan(
         request=request,
@@ -206,6 +217,7 @@ def record_of(plan: Plan) -> RunRecord:
             available=plan.budget.available,
             memory_limit_bytes=plan.budget.limit_bytes,
             memory_limit_source=plan.budget.source,
+            tick_ns=core_tick(device),
         ),
         image=Image(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
         runtime=RuntimeRecord(name=plan.runtime[0], version=plan.runtime[1], threads=plan.request.threads),
@@ -213,6 +225,7 @@ def record_of(plan: Plan) -> RunRecord:
             name=plan.engine.name, emulator_digest=plan.emulator.digest, isolated=plan.request.isolated
         ),
         inputs=f"random (seed {plan.request.seed})" if inputs == "random" else Path(inputs).name,
+        caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
     )
 
@@ -225,4 +238,6 @@ def _finish(job: Job, future: Future[Outcome]) -> bool:
         return False
     rundir.write_outcome(job.run_dir, outcome)
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
+    if job.name == "operators" and outcome.emulator is not None:
+        name_functions(job.run_dir, report, job.image.root)
     return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None

@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from .device import DeviceSpec, OsChoice, memory_budget
-from .engines.base import GUEST_RUN_DIR, EngineName, Job, Mount
+from .engines.base import (
+    COUNTS,
+    GUEST_CLOCK_LIBRARY,
+    GUEST_PLUGIN,
+    GUEST_RUN_DIR,
+    Counting,
+    EngineName,
+    Job,
+    Mount,
+)
 from .errors import DataFileError, UsageError
 from .graph import ModelGraph, Tensor
 from .image.store import BuiltImage
@@ -21,8 +31,12 @@ JOB_NAMES: tuple[JobName, ...] = ("latency", "operators", "heap")
 
 _FORMATS: Mapping[str, str] = {"tflite-runtime": "tflite", "ai-edge-litert": "tflite", "onnxruntime": "onnx"}
 _GUEST_CODE, _GUEST_MODEL, _GUEST_NPZ = "/edge/guest", "/edge/model", "/edge/input.npz"
-_REPEAT: Mapping[JobName, tuple[int, int]] = {"latency": (1, 5), "operators": (1, 3), "heap": (0, 1)}
-"""Warm-up and counted inferences of each job. Heap needs one: the allocator does the same every time."""
+_REPEAT: Mapping[JobName, tuple[int, int]] = {"latency": (1, 5), "operators": (1, 1), "heap": (0, 1)}
+"""Warm-up and counted inferences of each job. Operators and heap need one: instructions and allocations repeat."""
+_FINE_TICK = (1000, 1)
+"""A microsecond for each instruction: profilers inside the runtimes round to microseconds, and nothing is lost so."""
+_CACHE_LINE_BYTES, _CACHE_WAYS = 64, 8
+"""Of the cache model: all Cortex-A and Neoverse cores have such lines; associativities, 2 to 16, are in no spec."""
 VALGRIND_PAGE_BYTES = 4096
 """valgrind 3.16 to 3.24 stop at an alignment assertion when QEMU shows pages larger than the host's."""
 _MASSIF_OPTIONS = ("--depth=12", "--max-snapshots=200", "--detailed-freq=1000", "--threshold=0.3")
@@ -46,6 +60,10 @@ class ProfileRequest:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     timeout_seconds: float = 600.0
     isolated: bool = True
+    delegates: bool = True
+    """Whether the runtime may apply the delegates that it applies by itself."""
+    caches: bool = False
+    """Whether to model the device's data caches beside counting."""
     mirror: str | None = None
 
 
@@ -187,8 +205,12 @@ def plan_jobs(
     guest_code: Path,
     identity: Path,
     emulated: bool,
+    native_parts: tuple[Path, Path],
 ) -> tuple[Job, ...]:
-    """The jobs of a profile, independent of one another; their folders below ``run_dir`` are made and filled."""
+    """The jobs of a profile, independent of one another; their folders below ``run_dir`` are made and filled.
+
+    ``native_parts``: the plugin for this host's emulator, the clock library for the guest.
+    """
     name, version = runtime
     model = f"{_GUEST_MODEL}/{graph.path.name}"
     mounts = [Mount(source=guest_code, target=_GUEST_CODE), Mount(source=graph.path.absolute(), target=model)]
@@ -201,14 +223,27 @@ def plan_jobs(
     if emulated:
         mounts.append(Mount(source=identity / "cpuinfo", target="/proc/cpuinfo"))
         mounts.append(Mount(source=identity / "cpu", target="/sys/devices/system/cpu"))
+    mounts += [
+        Mount(source=path, target=target)
+        for path, target in zip(native_parts, (GUEST_PLUGIN, GUEST_CLOCK_LIBRARY), strict=True)
+    ]
     python = f"/usr/bin/python{image.spec.python}"
     env = {"PYTHONPATH": f"/opt/{name}-{version}", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
     env["PATH"] = "/usr/bin:/bin"
     jobs = []
     for job_name in JOB_NAMES:
         folder = run_dir / job_name
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_request(folder, job_name, request, shapes=shapes, format_and_runtime=(graph.format, name), model=model)
+        (folder / COUNTS).mkdir(parents=True, exist_ok=True)
+        counting = _counting(job_name, device, native_parts, caches=request.caches) if emulated else None
+        _write_request(
+            folder,
+            job_name,
+            request,
+            shapes=shapes,
+            format_and_runtime=(graph.format, name),
+            model=model,
+            counted=counting is not None,
+        )
         argv = (python, "-B", f"{_GUEST_CODE}/runner.py", f"{GUEST_RUN_DIR}/request.json")
         valgrind, valgrind_env = _massif(image) if job_name == "heap" else ((), {})
         jobs.append(
@@ -225,9 +260,41 @@ def plan_jobs(
                 # valgrind's own memory is no part of the model's: a heap profile runs without the device's limit
                 memory_limit_bytes=None if job_name == "heap" else limit_bytes,
                 timeout_seconds=request.timeout_seconds,
+                counting=counting,
             )
         )
     return tuple(jobs)
+
+
+def core_tick(device: DeviceSpec) -> tuple[int, int]:
+    """Nanoseconds of one cycle of the device's core, as numerator and denominator: the guest's clock takes one cycle
+    for each instruction until a calibration knows better."""
+    tick = Fraction(10**9, device.cpu.clock_hz)
+    return tick.numerator, tick.denominator
+
+
+def _counting(job: JobName, device: DeviceSpec, native_parts: tuple[Path, Path], *, caches: bool) -> Counting | None:
+    """The latency run keeps the host's clock, on which its memory is sampled; a heap profile counts nothing."""
+    if job == "heap":
+        return None
+    plugin, clock_library = native_parts
+    operators = job == "operators"
+    return Counting(
+        plugin=plugin,
+        clock_library=clock_library,
+        clock=operators,
+        tick_ns=_FINE_TICK if operators else core_tick(device),
+        caches=_caches(device) if operators and caches else None,
+    )
+
+
+def _caches(device: DeviceSpec) -> str:
+    """The device's data caches for the plugin. Raises `DataFileError` when the spec has none."""
+    cpu = device.cpu
+    if cpu.l1d_bytes is None:
+        raise DataFileError(f"{device.id}: cpu.l1d_bytes is not known", hint="leave --caches away, or add the field")
+    sizes = [size for size in (cpu.l1d_bytes, cpu.l2_bytes, cpu.l3_bytes) if size is not None]
+    return ":".join(str(part) for part in (_CACHE_LINE_BYTES, *(f"{size}:{_CACHE_WAYS}" for size in sizes)))
 
 
 def _write_request(
@@ -238,6 +305,7 @@ def _write_request(
     shapes: Mapping[str, tuple[int, ...]],
     format_and_runtime: tuple[str, str],
     model: str,
+    counted: bool,
 ) -> None:
     warmup, repeat = _REPEAT[job]
     own_input = request.inputs not in {"random", "zeros"}
@@ -254,6 +322,9 @@ def _write_request(
         "npz": _GUEST_NPZ if own_input else None,
         "shapes": {name: list(shape) for name, shape in shapes.items()},
         "profile": job,
+        "delegates": "default" if request.delegates else "none",
+        "counted": counted,
+        "clock_library": GUEST_CLOCK_LIBRARY,
         "run_dir": GUEST_RUN_DIR,
     }
     (folder / "request.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -1,6 +1,7 @@
 """The one door to subprocesses: every program is started, timed, stopped and logged here.
 
-Each program gets its own process group and no standard input, so that stopping it stops what it started too.
+Each program gets its own process group, and no standard input unless asked for, so that stopping it stops what it
+started too.
 """
 
 from __future__ import annotations
@@ -74,17 +75,21 @@ def start(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    stdout: int | IO[bytes] = subprocess.DEVNULL,
-    stderr: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = subprocess.DEVNULL,
+    stderr: int | IO[bytes] | None = subprocess.DEVNULL,
+    stdin: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program and stop its whole process group when the block is left, however it is left."""
+    """Start a program and stop its whole process group when the block is left, however it is left.
+
+    A stream that is None is this process's own; with ``stdin`` the program also reads what this process would.
+    """
     _log.debug("$ %s", shlex.join(argv))
     try:
         process = subprocess.Popen(
             argv,
             env=None if env is None else dict(env),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=None if stdin else subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,

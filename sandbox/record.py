@@ -69,6 +69,8 @@ class DeviceRecord(Device):
     """RAM that a process may use on the idle device."""
     memory_limit_bytes: int
     memory_limit_source: str
+    tick_ns: tuple[int, int]
+    """Nanoseconds of one cycle of the core, as numerator and denominator."""
 
 
 class Image(_Frozen):
@@ -110,5 +112,7 @@ class RunRecord(_Frozen):
     engine: EngineRecord
     inputs: str
     """``random (seed 0)``, ``zeros`` or the name of the npz file."""
+    caches: bool
+    """Whether the operator run modelled the device's data caches."""
     jobs: tuple[str, ...]
     """Names of the job folders."""

@@ -9,7 +9,10 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_directory(name: str) -> Path:
-    """The shipped folder ``images`` or ``device_specs``: inside the wheel, or beside the package in a checkout."""
+    """The shipped folder ``images`` or ``device_specs``: inside the wheel, or beside the package in a checkout.
+
+    ``native``, which the build makes, is inside the package in both.
+    """
     packaged = _PACKAGE / "_data" / name
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
-from .measurements import Op, Phase
+from .measurements import Counts, Op, Phase
 from .metrics import Quantity
 from .record import Device, Image, Model
 
@@ -91,8 +91,9 @@ class Heap(_Frozen):
 
 
 class Latency(_Frozen):
-    """Time of an inference; until a calibration turns it into the device's it is the emulator's, and says so."""
+    """Time of an inference on the guest's clock: one cycle for each instruction until a calibration says more."""
 
+    counts: Counts
     mean: Quantity
     p95: Quantity
     throughput: Quantity

@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ OUTCOME = "outcome.json"
 RUNNER_REPORT = "runner.json"
 PHASES = "phases.jsonl"
 MASSIF = "massif.out"
+MAPS = "maps.txt"
+FUNCTIONS = "functions.json"
 IDENTITY = "device"
 
 _LARGEST_BYTES = 64 << 20
@@ -52,12 +55,34 @@ def read_record(run_dir: Path) -> RunRecord:
 
 
 def write_outcome(job_dir: Path, outcome: Outcome) -> None:
-    """Write how a job ended, in place of whatever the guest may have put there: a link would lead elsewhere."""
-    path = job_dir / OUTCOME
+    """Write how a job ended."""
+    _write_over(job_dir / OUTCOME, _OUTCOME.dump_json(outcome))
+
+
+def write_functions(job_dir: Path, functions: Mapping[int, tuple[str | None, str]]) -> None:
+    """Write which function and library the code at each guest address belongs to."""
+    _write_over(job_dir / FUNCTIONS, json.dumps({f"{address:x}": pair for address, pair in functions.items()}).encode())
+
+
+def read_functions(job_dir: Path) -> dict[int, tuple[str | None, str]]:
+    """Read them again; none where they were not written. The guest may have written the file, if we did not."""
+    try:
+        found = json.loads(read_guest_file(job_dir / FUNCTIONS))
+        return {int(address, 16): (_text(name), str(_text(library))) for address, (name, library) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _text(value: Any) -> str | None:
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
+
+
+def _write_over(path: Path, data: bytes) -> None:
+    """Write a file in place of whatever the guest may have put there: a link would lead elsewhere."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
-    path.write_bytes(_OUTCOME.dump_json(outcome) + b"\n")
+    path.write_bytes(data + b"\n")
 
 
 def read_outcome(job_dir: Path) -> Outcome:

@@ -28,8 +28,6 @@ class OperatorProfile:
 
     rows: list[Row] = field(default_factory=list)
     unavailable: str | None = None
-    #: The most that watching one node can have added to its time, where this runner does the watching; nanoseconds.
-    overhead_ns: int | None = None
 
 
 class Backend(ABC):
@@ -82,11 +80,20 @@ def operator_row(
     time_ns: int | None,
     resolution_ns: int,
     subgraph: int = 0,
+    shape: Sequence[int] | None = None,
+    marks: Sequence[tuple[int, int]] = (),
+    reported: Sequence[tuple[int, int]] = (),
+    spans_us: Sequence[tuple[int, int]] = (),
 ) -> Row:
     """One executed node.
 
     ``calls`` counts all timed inferences; ``time_ns`` is the mean of one inference, without the time of nodes inside
-    this one. ``resolution_ns`` is the step of the clock behind it: a time of 0 means "less than one step".
+    this one. ``resolution_ns`` is the step of the clock behind it: a time of 0 means "less than one step". ``shape`` is
+    that of its first output.
+
+    Where the counts of its instructions are: ``marks`` are the two around each call; ``reported`` is, for an operator
+    inside a delegate, the mark at which the delegate began to report what it had run, and the place in that report;
+    ``spans_us`` are start and length of each call on the clock that the runtime's own profiler read.
     """
     return {
         "index": -1,
@@ -98,6 +105,10 @@ def operator_row(
         "calls": calls,
         "time_ns": time_ns,
         "resolution_ns": resolution_ns,
+        "shape": None if shape is None else list(shape),
+        "marks": marks,
+        "reported": reported,
+        "spans_us": spans_us,
     }
 
 

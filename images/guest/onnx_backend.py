@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from backend import Backend, OperatorProfile, Output
 from inputs import InputSpec
+from marks import record_clocks
 from onnx_profile import read_profile
 from request import InputError, Request
 
@@ -52,6 +53,9 @@ class OnnxBackend(Backend):
         options.intra_op_num_threads = self._request.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
+        if self._request.counted:
+            # Threads that look for work in a loop, as is the default, would be counted as if they had found some.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._request.profile == "operators":
             options.enable_profiling = True
             options.profile_file_prefix = str(self._request.run_dir / "ort_profile")
@@ -84,9 +88,13 @@ class OnnxBackend(Backend):
         return [Output(name, np.asarray(value)) for name, value in zip(names, self._results)]  # noqa: B905 - not in Python 3.9
 
     def start_profile(self) -> None:
-        """Nothing to do: the profile is written from session start; the last ``repeat`` runs are read out of it."""
+        """The profile is written from session start; the last ``repeat`` runs are read out of it."""
+        if self._request.counted and self._request.profile == "operators" and self._request.clock_library:
+            record_clocks(self._request.clock_library, on=True)
 
     def operators(self) -> OperatorProfile:
+        if self._request.counted and self._request.clock_library:
+            record_clocks(self._request.clock_library, on=False)
         path = Path(self._session.end_profiling())
         return read_profile(path, self._request.repeat)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class _Node:
     depth: int
     calls: int = 0
     self_us: int = 0
+    spans: list[tuple[int, int]] = field(default_factory=list)
 
 
 def read_profile(path: Path, repeat: int) -> OperatorProfile:
@@ -60,6 +61,7 @@ def _nodes(events: Sequence[Mapping[str, Any]]) -> list[_Node]:
         node = nodes.setdefault(key, _Node(event, len(open_flows)))
         node.calls += 1
         node.self_us += event["dur"]
+        node.spans.append((event["ts"], event["dur"]))
         if parent is not None:
             parent.self_us -= event["dur"]
         if operator in CONTROL_FLOW:
@@ -79,7 +81,17 @@ def _row(node: _Node, repeat: int) -> Row:
         time_ns=round(max(0, node.self_us) * MICROSECOND / repeat),
         resolution_ns=MICROSECOND,
         subgraph=node.depth,
+        shape=_shape(arguments.get("output_type_shape")),
+        spans_us=node.spans,
     )
+
+
+def _shape(types_and_shapes: Any) -> list[int] | None:
+    """The shape of the first tensor in such a list."""
+    if not isinstance(types_and_shapes, list) or not types_and_shapes:
+        return None
+    sizes = next(iter(types_and_shapes[0].values()), None)
+    return [int(size) for size in sizes] if isinstance(sizes, list) else None
 
 
 def _dtype(types_and_shapes: Any) -> str | None:

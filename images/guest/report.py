@@ -32,7 +32,7 @@ class Report:
             "latencies_ns": self._latencies,
             "operators": [],
             "operators_unavailable": None,
-            "operator_overhead_ns": None,
+            "pid": os.getpid(),
             "error": None,
         }
 
@@ -72,7 +72,6 @@ class Report:
             return
         self._document["operators"] = profile.rows
         self._document["operators_unavailable"] = profile.unavailable
-        self._document["operator_overhead_ns"] = profile.overhead_ns
 
     def fail(self, phase: str, error: BaseException) -> None:
         """The run ended in ``error``. Its text is kept as the runtime wrote it: the host recognises failures by it."""

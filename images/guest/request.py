@@ -43,6 +43,10 @@ class Request:
     profile: str = "latency"
     #: ``default``: the delegates that the runtime applies by itself; ``none``: the runtime's own kernels only.
     delegates: str = "default"
+    #: Whether the emulator counts instructions.
+    counted: bool = False
+    #: The clock library, which also holds the profiler that TFLite reports to.
+    clock_library: str | None = None
 
 
 def read_request(path: Path) -> Request:

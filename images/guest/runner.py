@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from marks import Marks
 from phases import PhaseLog
 from report import Report
 from request import Request, RequestError, read_request
@@ -63,18 +64,23 @@ def run(request: Request, phases: PhaseLog, report: Report) -> None:
         backend.invoke()
 
     phases.enter("inference")
+    marks = Marks(counted=request.counted)
     backend.start_profile()
     for _ in range(request.repeat):
         backend.feed(values)
+        marks.reset()
         start = time.perf_counter_ns()
         backend.invoke()
-        report.latency(time.perf_counter_ns() - start)
+        elapsed = time.perf_counter_ns() - start
+        marks.inference_ends()
+        report.latency(elapsed)
 
     phases.enter("report")
     report.describe(backend.describe())
     report.outputs(backend.outputs())
     if request.profile == "operators":
         report.operators(backend.operators)
+        (request.run_dir / "maps.txt").write_bytes(Path("/proc/self/maps").read_bytes())
 
 
 def open_backend(request: Request) -> Backend:

@@ -45,7 +45,9 @@ class TfliteBackend(Backend):
         )
         if self._request.profile == "operators":
             # Before allocate_tensors(): that is where XNNPACK is applied, and it asks for a profiler only then.
-            self._profile = import_module("tflite_profile").TfliteProfile(self._interpreter, self._module)
+            self._profile = import_module("tflite_profile").TfliteProfile(
+                self._interpreter, self._module, self._request.clock_library or ""
+            )
 
     def input_specs(self) -> list[InputSpec]:
         aliases = _signature_names(self._interpreter)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sandbox import process
+from sandbox.errors import UsageError
 from sandbox.progress import Advance
 from sandbox.resources import cache_directory, data_directory
 
 if TYPE_CHECKING:
+    from sandbox.engines.guard import Guard
     from sandbox.image.build import ImageBuilder
     from sandbox.progress import Progress
 
@@ -40,6 +44,26 @@ def image_builder(mirror: str | None, progress: Progress) -> ImageBuilder:
     return ImageBuilder(
         images=data_directory("images"), store=Store(cache_directory()), progress=progress, mirror=mirror
     )
+
+
+@contextlib.contextmanager
+def run_folder(chosen: Path | None, protector: Guard) -> Iterator[Path]:
+    """The run folder that the user chose, which must be new or empty, or a temporary one."""
+    if chosen is None:
+        with (
+            tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder,
+            protector.protect("folder", folder),
+        ):
+            yield Path(folder)
+        return
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+        occupied = next(chosen.iterdir(), None)
+    except OSError as error:
+        raise UsageError(f"--run-dir {chosen}: {error.strerror}", hint="name a folder that can be made") from error
+    if occupied is not None:
+        raise UsageError(f"--run-dir {chosen} is not empty", hint="name a new folder: nothing is overwritten")
+    yield chosen.absolute()
 
 
 def enter_own_scope() -> None:

@@ -42,9 +42,9 @@ def list_images() -> None:
         spec, lock = load_spec(image, directory), load_lock(image, directory)
         state = "built" if store.find(spec, lock) else "not built"
         runtimes = ", ".join(f"{r.name}@{r.version}" for r in spec.runtimes)
-        typer.echo(f"{image:<16} {state:<10} {lock.digest[:12]}  {spec.title}")
+        typer.echo(f"{image:<21} {state:<10} {lock.digest[:12]}  {spec.title}")
         if runtimes:
-            typer.echo(f"{'':<16} {'':<10} {'':<12}  Python {spec.python}: {runtimes}")
+            typer.echo(f"{'':<21} {'':<10} {'':<12}  Python {spec.python}: {runtimes}")
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -17,7 +16,7 @@ from sandbox.errors import UsageError
 from sandbox.progress import Silent
 from sandbox.units import parse_duration, parse_size
 
-from .common import MirrorOption, QuietOption, StderrProgress, enter_own_scope, image_builder
+from .common import MirrorOption, QuietOption, StderrProgress, enter_own_scope, image_builder, run_folder
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
@@ -73,6 +72,10 @@ def profile(
         Path | None, typer.Option(help="Keep the run folder here; with --engine replay: the folder to replay.")
     ] = None,
     mirror: MirrorOption = None,
+    delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
+    caches: Annotated[
+        bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
+    ] = False,
     isolation: Annotated[
         bool, typer.Option(help="--no-isolation runs a model that you trust without a sandbox.")
     ] = True,
@@ -101,6 +104,8 @@ def profile(
         shapes=dict(parse_shape(text) for text in shape or []),
         timeout_seconds=parse_duration(timeout),
         isolated=isolation,
+        delegates=delegates,
+        caches=caches,
     )
     if request.engine in {"auto", "local", "native"} and not dry_run:
         enter_own_scope()
@@ -134,26 +139,13 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 @contextlib.contextmanager
 def _folder(chosen: Path | None, protector: Guard, *, replayed: bool) -> Iterator[Path]:
-    if replayed:
-        if chosen is None:
-            raise UsageError("--engine replay needs a recorded run", hint="name its folder with --run-dir")
+    if not replayed:
+        with run_folder(chosen, protector) as folder:
+            yield folder
+    elif chosen is None:
+        raise UsageError("--engine replay needs a recorded run", hint="name its folder with --run-dir")
+    else:
         yield chosen
-        return
-    if chosen is None:
-        with (
-            tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder,
-            protector.protect("folder", folder),
-        ):
-            yield Path(folder)
-        return
-    try:
-        chosen.mkdir(parents=True, exist_ok=True)
-        occupied = next(chosen.iterdir(), None)
-    except OSError as error:
-        raise UsageError(f"--run-dir {chosen}: {error.strerror}", hint="name a folder that can be made") from error
-    if occupied is not None:
-        raise UsageError(f"--run-dir {chosen} is not empty", hint="name a new folder: nothing is overwritten")
-    yield chosen.absolute()
 
 
 def _write(text: str, output: Path | None) -> None:

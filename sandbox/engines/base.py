@@ -15,6 +15,12 @@ EngineName = Literal["local", "docker", "native", "replay"]
 GUEST_RUN_DIR = "/edge/run"
 """Where a job's run folder is in the guest: the one place the guest can write to, beside /tmp."""
 
+GUEST_PLUGIN, GUEST_CLOCK_LIBRARY = "/edge/plugin.so", "/edge/clock.so"
+"""Where a job's mounts put the native parts."""
+
+COUNTS = "counts"
+"""The folder of counter files in a job's run folder."""
+
 LARGEST_FILE_BYTES = 4 << 30
 """No file that the guest writes, its output included, grows beyond this: a model must not fill the host's disk."""
 
@@ -29,6 +35,22 @@ class Mount:
 
     source: Path
     target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counting:
+    """How an emulated job's instructions are counted (images/plugin), and what its clock makes of them."""
+
+    plugin: Path
+    """The plugin for this host's emulator."""
+    clock_library: Path
+    """The clock library for this guest."""
+    clock: bool
+    """Whether the guest reads its clocks from the counts."""
+    tick_ns: tuple[int, int]
+    """Nanoseconds that an instruction takes on that clock, as numerator and denominator."""
+    caches: str | None = None
+    """Caches to model, as the plugin's ``caches`` option has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +71,12 @@ class Job:
     memory_limit_bytes: int | None
     """What the guest alone may use before the kernel kills it; what the emulator uses comes on top."""
     timeout_seconds: float
+    counting: Counting | None = None
+    """Without it, or without an emulator, nothing is counted and the clock is the host's."""
+    cwd: str = GUEST_RUN_DIR
+    attached: bool = False
+    """Whether the program talks to the tool's own standard streams; else it reads nothing and `Outcome.stderr` has the
+    end of what it printed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from sandbox.errors import HostError
 from sandbox.image.emulator import Emulator
 
 from .base import Cancelled, EngineName, Job, MemoryTrace, Mount, Outcome, Problem, signal_of
+from .counting import counted
 from .docker_container import Container
 from .docker_daemon import Daemon, check_files, connect, describe, ensure_image, image_reference
 from .guard import Guard
@@ -82,7 +83,8 @@ class DockerEngine:
         if way == "locked emulator":
             seen = self._emulator.at(GUEST_EMULATOR)
             qemu = seen.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes)
-            argv = (*qemu, *argv)
+            qemu, counting_env = counted(job, qemu, inside=True)
+            argv, env = (*qemu, *argv), {**env, **counting_env}
             mounts = (Mount(source=self._emulator.root, target=str(GUEST_EMULATOR)), *mounts)
         elif way == "binfmt":
             env |= {"QEMU_CPU": job.cpu, "QEMU_PAGESIZE": str(job.page_size_bytes)}

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -20,6 +21,7 @@ from sandbox.errors import HostError
 from sandbox.image.emulator import Emulator
 
 from .base import GUEST_RUN_DIR, Cancelled, EngineName, Job, Outcome, Problem, signal_of
+from .counting import counted
 from .guard import SANDBOX_MARK, Guard, kill_sandbox
 from .memory_limit import open_limit
 from .memory_meter import MemoryMeter
@@ -57,7 +59,9 @@ class LocalEngine:
         """See `Engine.command`."""
         seen = self._emulator.at(GUEST_EMULATOR)
         qemu = seen.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes)
-        return (*self._emulator.program("bwrap"), *sandbox_arguments(job, self._emulator), *qemu, *job.argv)
+        qemu, env = counted(job, qemu, inside=True)
+        sandbox = sandbox_arguments(replace(job, env={**job.env, **env}), self._emulator)
+        return (*self._emulator.program("bwrap"), *sandbox, *qemu, *job.argv)
 
     def run(self, job: Job, cancel: threading.Event) -> Outcome:
         """See `Engine.run`."""
@@ -94,7 +98,7 @@ def sandbox_arguments(job: Job, emulator: Emulator | None) -> tuple[str, ...]:
         words += ["--ro-bind", str(emulator.root), str(GUEST_EMULATOR)]
     for mount in job.mounts:
         words += ["--ro-bind", str(mount.source), mount.target]
-    words += ["--bind", str(job.run_dir), GUEST_RUN_DIR, "--chdir", GUEST_RUN_DIR]
+    words += ["--bind", str(job.run_dir), GUEST_RUN_DIR, "--chdir", job.cwd]
     for key, value in sorted(job.env.items()):
         words += ["--setenv", key, value]
     return tuple(words)
@@ -121,9 +125,11 @@ def run_limited(
         if isolation == "bubblewrap":
             stack.enter_context(guard.protect("sandbox", str(job.run_dir)))
             stack.callback(kill_sandbox, str(job.run_dir))
-        stderr = stack.enter_context((job.run_dir / "stderr.txt").open("w+b"))
+        printed = None if job.attached else stack.enter_context((job.run_dir / "stderr.txt").open("w+b"))
         started = time.monotonic()
-        running = stack.enter_context(process.start((*limit.launcher, *argv), env=env, stdout=stderr, stderr=stderr))
+        running = stack.enter_context(
+            process.start((*limit.launcher, *argv), env=env, stdout=printed, stderr=printed, stdin=job.attached)
+        )
         stack.enter_context(guard.protect("process_group", str(running.pid)))
         # the emulator is started by its loader, as bubblewrap is: only its addresses tell it from the guest
         meter = MemoryMeter(running.pid, emulated=emulator is not None, sandbox_programs=() if emulator else _SANDBOX)
@@ -131,7 +137,7 @@ def run_limited(
         ended = process.wait(running, timeout=job.timeout_seconds, interval=TICK_SECONDS, go_on=watch.go_on)
         out_of_memory = watch.over_limit or limit.kills() > 0
         process.stop(running)
-        text = read_end(stderr)
+        text = read_end(printed) if printed else ""
     if cancel.is_set():
         raise Cancelled
     code, number = signal_of(running.returncode)

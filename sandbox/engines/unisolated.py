@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 
 from sandbox.image.emulator import Emulator
 
 from .base import GUEST_RUN_DIR, EngineName, Job, Outcome, Problem
+from .counting import counted
 from .guard import Guard
 from .local import run_limited
 
@@ -34,24 +36,29 @@ class UnisolatedEngine:
 
     def command(self, job: Job) -> tuple[str, ...]:
         """See `Engine.command`."""
-        qemu = self._emulator.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes)
+        qemu, _env = self._emulation(job)
         program, *rest = job.argv
         words = (_host_path(word, job) for word in rest)
-        return (*qemu, "-L", str(job.run_dir / _PREFIX), f"{job.image.root}{program}", *words)
+        return (*qemu, f"{job.image.root}{program}", *words)
 
     def run(self, job: Job, cancel: threading.Event) -> Outcome:
         """See `Engine.run`."""
         _make_prefix(job)
         _rewrite_request(job)
+        _qemu, counting_env = self._emulation(job)
         return run_limited(
             self.command(job),
             job,
             cancel,
             guard=self._guard,
-            env=job.env,
+            env={**job.env, **counting_env},
             isolation="none",
             emulator=f"QEMU {self._emulator.version}",
         )
+
+    def _emulation(self, job: Job) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        qemu = self._emulator.qemu(job.image.spec.architecture, cpu=job.cpu, page_size_bytes=job.page_size_bytes)
+        return counted(job, (*qemu, "-L", str(job.run_dir / _PREFIX)), inside=False)
 
 
 def _make_prefix(job: Job) -> None:

@@ -38,6 +38,10 @@ class ImageBuilder:
         """The locked emulator for this host."""
         return emulator_of(self.build(f"emulator-{host_architecture()}"))
 
+    def system_emulator(self) -> Emulator:
+        """The locked emulator of whole ARM boards for this host."""
+        return emulator_of(self.build(f"emulator-system-{host_architecture()}"))
+
     def with_runtime(self, image_id: str, name: str, version: str | None) -> BuiltImage:
         """The image with that runtime; a version that is not locked is resolved into a derived, cached image.
 

@@ -64,8 +64,8 @@ class Emulator:
 
 
 def emulator_of(image: BuiltImage) -> Emulator:
-    """The emulator in a built emulator image."""
-    version = next(deb.version for deb in image.lock.debs if deb.name == "qemu-user")
+    """The emulator in a built emulator image, of either mode."""
+    version = next(deb.version for deb in image.lock.debs if deb.name in ("qemu-user", "qemu-system-arm"))
     upstream = re.sub(r"^\d+:|[+-].*$", "", version)
     patch = re.search(r"deb12u(\d+)", version)
     return Emulator(
@@ -75,3 +75,13 @@ def emulator_of(image: BuiltImage) -> Emulator:
         triplet=image.spec.triplet,
         root=image.root,
     )
+
+
+def system_mode(emulator: Emulator, machine: str) -> tuple[str, ...]:
+    """The argv prefix that runs a program without an operating system on that board of QEMU's (``-M help``).
+
+    By semihosting (Arm's specification of that name) the program prints and ends, and it could open any file that this
+    user can: an untrusted one needs a sandbox around it.
+    """
+    semihosting = ("-semihosting-config", "enable=on,target=native")
+    return (*emulator.program("qemu-system-arm"), "-machine", machine, "-nographic", *semihosting)

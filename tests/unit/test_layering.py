@@ -21,7 +21,7 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 #: of its own.
 LAYERS = (
     ("errors", "units", "metrics", "stats", "progress", "resources", "process"),
-    ("graph", "device_file", "device_errors", "image"),
+    ("graph", "device_file", "device_errors", "image", "native"),
     ("device",),
     ("record", "measurements", "engines.base"),
     ("plan", "rundir"),
@@ -29,7 +29,7 @@ LAYERS = (
     ("profilers", "calibration", "fit", "host"),
     ("result", "verdict", "analysis"),
     ("reports",),
-    ("pipeline",),
+    ("pipeline", "shell"),
     ("cli",),
 )
 RANKS = {f"sandbox.{name}": rank for rank, names in enumerate(LAYERS) for name in names}
