@@ -277,7 +277,7 @@ def _runtime(record: RunRecord, report: Mapping[str, Any] | None) -> Runtime:
 def _warnings(record: RunRecord, outcome: Outcome, *, emulated: bool) -> list[str]:
     found = []
     if emulated:
-        found.append("times are the emulator's on this host: they show proportions, not the device's speed")
+        found.append("times are not calibrated: they show proportions, not the device's speed")
     if outcome.isolation == "none":
         found.append("the model ran without isolation, as asked: it could reach this host's files and network")
     if outcome.limit_mechanism == "watchdog":

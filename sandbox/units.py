@@ -45,6 +45,11 @@ def format_duration(seconds: float) -> str:
     return _format(seconds, [("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)], "ns", small_factor=1e-9)
 
 
+def format_count(count: float) -> str:
+    """A number of things for people: ``10.6 M``."""
+    return _format(count, [("G", 1e9), ("M", 1e6), ("k", 1e3)], "").rstrip()
+
+
 def _parse(
     text: str, factors: dict[str, float] | dict[str, int], what: str, examples: str, *, smallest: float
 ) -> float:

@@ -54,7 +54,8 @@ unsigned a32_class(uint32_t insn);
 /* The class of one T32 instruction, likewise; the second halfword counts only where the first announces it. */
 unsigned t32_class(uint16_t first, uint16_t second);
 
-/* The class of an Advanced SIMD, floating-point or coprocessor instruction of A32, or of T32 in the form it has in A32. */
+/* The class of an Advanced SIMD, floating-point or coprocessor instruction of A32, or of T32 in the form that it has
+ * in A32. */
 unsigned neon_class(uint32_t insn);
 
 /* Whether a T32 instruction that begins with this halfword has two. */
@@ -63,7 +64,8 @@ static inline int t32_is_wide(uint16_t first)
     return (first & 0xe000) == 0xe000 && (first & 0x1800) != 0;
 }
 
-/* Whether a block of an A-profile core is T32. */
+/* Whether a translated block of n instructions at pc is T32 rather than A32, on a core of the A profile. A word is what
+ * lies at the instruction's address, little-endian; of one of 2 bytes only the low half counts. */
 int block_is_thumb(const uint32_t *words, const uint8_t *sizes, unsigned n, uint64_t pc);
 
 #endif

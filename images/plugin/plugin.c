@@ -89,7 +89,7 @@ static void sort_arm(struct block *block, const struct qemu_plugin_tb *tb, size_
     int thumb = machine == M_PROFILE || block_is_thumb(words, sizes, (unsigned)n, block->address);
     for (size_t i = 0; i < n; i++) {
         if (thumb) {
-            sort(block, t32_class((uint16_t)words[i], (uint16_t)(words[i] >> 16)), words[i] == 0xbf00);
+            sort(block, t32_class((uint16_t)words[i], (uint16_t)(words[i] >> 16)), (uint16_t)words[i] == 0xbf00);
         } else {
             sort(block, a32_class(words[i]), words[i] == 0xe320f000);
         }

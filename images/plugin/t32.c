@@ -131,18 +131,23 @@ unsigned t32_class(uint16_t first, uint16_t second)
 int block_is_thumb(const uint32_t *words, const uint8_t *sizes, unsigned n, uint64_t pc)
 {
     uint16_t first = (uint16_t)words[n - 1], second = (uint16_t)(words[n - 1] >> 16);
+    int ends_page = (pc + 4 * n) % 4096 == 0;
 
     if (pc & 2)
         return 1;
     for (unsigned i = 0; i < n; i++) {
         if (sizes[i] == 2)
             return 1;
+        /* Where a T32 instruction of 4 bytes crosses the end of a page, QEMU 7.2 ends the block before it, but gives
+         * the half that it has read to the instruction of 2 bytes before that. */
         if (!t32_is_wide((uint16_t)words[i]))
-            return 0;
+            return ends_page && i == n - 1 && second >= 0xf000;
     }
-    /* Few A32 instructions get here, most of them BX LR and B to a little before. A block ends with a branch, unless
-     * the page or the translator's limit ended first, and those of A32 are no branches in T32, but for BLX: there the
-     * lowest bit has to be 0, and those that tell a target more than 4 MiB away are taken for 1. */
+    /* Few A32 instructions get here, most of them BX LR and B to a little before. A block ends with a branch or with
+     * its page, and branches of A32 are none in T32, but for BLX: there the lowest bit has to be 0, and those that tell
+     * a target more than 4 MiB away are taken for A32. */
+    if (ends_page)
+        return 1;
     if (t32_class(first, second) == INSN_BRANCH)
         return (second & 0xd000) != 0xc000 || (second & 0xf801) == 0xe800;
     return a32_class(words[n - 1]) != INSN_BRANCH;

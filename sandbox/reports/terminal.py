@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from rich.console import Console
 from rich.text import Text
 
-from sandbox.measurements import Op
+from sandbox.measurements import Counts, Kernel, Op
 from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, Result
-from sandbox.units import format_duration, format_size
+from sandbox.units import format_count, format_duration, format_size
 
 WIDTH = 80
 _LABEL = 11
 _SLOWEST = 5
 _LIBRARIES = 3
+_CLASSES = 4
 _STYLES: Mapping[str, str] = {
     "ready": "bold green",
     "marginal": "bold yellow",
@@ -87,12 +88,33 @@ def _latency(result: Result) -> Iterator[Text]:
         yield _row("mean", _seconds(latency.mean))
         return
     spread = ""
-    if latency.mean.low is not None and latency.mean.high is not None:
-        spread = f" ({format_duration(latency.mean.low)} to {format_duration(latency.mean.high)})"
+    low, high = latency.mean.low, latency.mean.high
+    if low is not None and high is not None and format_duration(low) != format_duration(high):
+        spread = f" ({format_duration(low)} to {format_duration(high)})"
     count = f"{len(latency.samples)} inference{'s' if len(latency.samples) > 1 else ''}"
     yield _row("mean", f"{_seconds(latency.mean)}{spread}, {latency.mean.mode}, {count}")
     if latency.mean.mode == "emulated":
-        yield _row("", f"time of the emulator on this host, not of {_clean(result.device.id)}", style="dim")
+        yield _row("", _clean(latency.mean.source or ""), style="dim")
+    yield from _counts(latency.counts)
+
+
+def _counts(counts: Counts) -> Iterator[Text]:
+    done, path = counts.instructions, counts.critical_path
+    if isinstance(done, Unavailable) or isinstance(path, Unavailable):
+        yield _row("work", _instructions(done))
+        return
+    yield _row("work", f"{_instructions(done)} for one inference")
+    ranked = sorted(counts.classes.items(), key=lambda item: -item[1])[:_CLASSES]
+    total = sum(counts.classes.values())
+    named = ", ".join(f"{count / total:.0%} {name.replace('_', ' ')}" for name, count in ranked)
+    yield _row("", named)
+    if len(counts.threads) > 1:
+        shares = ", ".join(
+            format_count(thread.instructions.value)
+            for thread in counts.threads
+            if isinstance(thread.instructions, Metric)
+        )
+        yield _row("threads", f"{shares}; critical path {format_count(path.value)}")
 
 
 def _operators(result: Result) -> Iterator[Text]:
@@ -112,16 +134,34 @@ def _operators(result: Result) -> Iterator[Text]:
     yield from _slowest(result.ops)
 
 
+def _instructions(quantity: Quantity) -> str:
+    if isinstance(quantity, Unavailable):
+        return f"unavailable, because {_clean(quantity.unavailable)}"
+    return f"{format_count(quantity.value)} instructions, {quantity.mode}"
+
+
 def _slowest(ops: tuple[Op, ...]) -> Iterator[Text]:
     timed = [(op.time.value, op) for op in ops if isinstance(op.time, Metric)]
     total = sum(seconds for seconds, _op in timed)
     timed.sort(key=lambda item: -item[0])
     for place, (seconds, op) in enumerate(timed[:_SLOWEST]):
-        name = _clean(op.name)
-        name = name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}"
-        kind = f"{_clean(op.type)[:28]} {_clean(op.dtype or '')[:12]}".strip()
         share = f"{seconds / total:>3.0%}" if total else ""
-        yield _row("slowest" if place == 0 else "", f"{share} {kind:<26} {name}")
+        count = f"{format_count(op.instructions.value):>6}" if isinstance(op.instructions, Metric) else ""
+        kind = f"{_clean(op.type)[:28]} {_clean(op.dtype or '')[:12]}".strip()
+        library = f", {_clean(main_library(op.kernels))}" if op.kernels else ""
+        room = WIDTH - _LABEL - 3 - len(f"{share} {count} {kind} {library}")
+        name = _clean(op.name)
+        name = name if len(name) <= room else f"{name[: room // 2 - 1]}…{name[-(room // 2 - 1) :]}" if room > 8 else ""
+        yield _row("slowest" if place == 0 else "", f"{share} {count} {kind} {name}{library}")
+
+
+def main_library(kernels: Sequence[Kernel]) -> str:
+    """The library that ran most of an operator's instructions, of those that are named."""
+    by_library: Counter[str] = Counter()
+    for kernel in kernels:
+        if isinstance(kernel.instructions, Metric):
+            by_library[kernel.library] += int(kernel.instructions.value)
+    return by_library.most_common(1)[0][0]
 
 
 def _verdict(result: Result) -> Iterator[Text]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import UsageError
-from sandbox.units import format_duration, format_size, parse_duration, parse_size
+from sandbox.units import format_count, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,13 @@ def test_printed_sizes(size_bytes: float, text: str) -> None:
 )
 def test_printed_durations(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (999, "999"), (1000, "1.00 k"), (10_562_023, "10.6 M"), (3.2e9, "3.20 G")]
+)
+def test_printed_counts(count: float, text: str) -> None:
+    assert format_count(count) == text
 
 
 @given(st.integers(1, 10**14))

@@ -184,6 +184,9 @@ def test_compiled_code_is_told_by_its_blocks(thumb: bool, folder: Path, decoders
         ([0xB8F2F7FF], 0, True),  # b.w
         ([0xF000F8DF], 0, True),  # ldr.w pc, [pc]
         ([0x8FF0E8BD], 0, True),  # pop.w {r4-r11, pc}
+        ([0x0338F645], 0xFFC, True),  # movw r3, #22584 at the end of a page
+        ([0xF47F2A00], 0xFFC, True),  # cmp r2, #0, and half of an instruction that is on the next page
+        ([0xE3A03000], 0xFFC, False),  # mov r3, #0
         ([0xE92D4010], 2, True),  # any at an address that A32 cannot have
     ],
 )

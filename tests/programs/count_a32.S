@@ -1,0 +1,2 @@
+        .arm
+#include "count_arm.inc"

@@ -1,0 +1,2 @@
+        .thumb
+#include "count_arm.inc"
