@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from . import rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
-from .measurements import Op
+from .measurements import Code, Op
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
@@ -56,7 +56,7 @@ def _result(run_dir: Path) -> Result:
     emulated = outcome.emulator is not None
     source = f"{outcome.emulator}, wall time on this host" if emulated else "wall time on this host's own core"
     works = _works(latency_dir, report, outcome)
-    rows, ops_unavailable = _operators(run_dir, record, failure, emulated=emulated, source=source)
+    rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
     checks = (
@@ -161,14 +161,20 @@ def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated
 
 
 def _operators(
-    run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool, source: str
+    run_dir: Path,
+    record: RunRecord,
+    works: tuple[Work, ...] | str,
+    failure: Failure | None,
+    *,
+    emulated: bool,
+    source: str,
 ) -> tuple[tuple[Op, ...], str | None]:
     if failure is not None:
         missing = {failure.missing_operator: failure.reason} if failure.missing_operator else {}
         return ops.static_rows(record.model.operators, missing, _ENDED_EARLY), _ENDED_EARLY
     problem = _job_problem(run_dir, record, "operators")
     report = None if problem else rundir.read_runner_report(run_dir / "operators")
-    counts = _operator_counts(run_dir / "operators", record, report)
+    counts = _operator_counts(run_dir / "operators", record, report, works)
     rows = ops.executed_rows(report, counts, emulated=emulated, source=source)
     if rows:
         note = report.get("operators_unavailable") if report else None
@@ -197,7 +203,9 @@ def _works(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) ->
     return marks if isinstance(marks, str) else inference.counted_inferences(marks)
 
 
-def _operator_counts(job_dir: Path, record: RunRecord, report: Mapping[str, Any] | None) -> ops.OperatorCounts | str:
+def _operator_counts(
+    job_dir: Path, record: RunRecord, report: Mapping[str, Any] | None, works: tuple[Work, ...] | str
+) -> ops.OperatorCounts | str:
     if report is None:
         return "the operator run left no report"
     outcome = rundir.read_outcome(job_dir)
@@ -208,11 +216,21 @@ def _operator_counts(job_dir: Path, record: RunRecord, report: Mapping[str, Any]
         return marks
     return ops.OperatorCounts(
         marks=marks,
-        functions=rundir.read_functions(job_dir),
+        code=rundir.read_code(job_dir),
+        unprofiled=_by_place(works, rundir.read_code(job_dir.parent / "latency")),
         tick_ns=record.device.tick_ns,
         source=_counted_by(outcome),
         caches=record.caches,
     )
+
+
+def _by_place(works: tuple[Work, ...] | str, code: Mapping[int, Code]) -> dict[str, int]:
+    """Instructions of the last inference by the place of their code."""
+    found: dict[str, int] = {}
+    for address, count in works[-1].addresses.items() if isinstance(works, tuple) and works else ():
+        if address in code:
+            found[code[address].place] = found.get(code[address].place, 0) + count
+    return found
 
 
 def _counted_by(outcome: Outcome) -> str:

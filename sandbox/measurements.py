@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +29,18 @@ class Phase(_Frozen):
     name: str
     start: Quantity
     rss_at_end: Quantity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What the code at a guest address is."""
+
+    function: str | None
+    """C++ names without their argument types; None where the library has no symbols."""
+    library: str
+    """XNNPACK, ruy, gemmlowp, MLAS …, else the name of the file."""
+    place: str
+    """File and offset in it: the same in each run, as addresses are not."""
 
 
 class Kernel(_Frozen):

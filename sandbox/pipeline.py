@@ -34,7 +34,7 @@ from .plan import (
     plan_jobs,
     resolve_shapes,
 )
-from .profilers.symbols import name_functions
+from .profilers.symbols import describe_code
 from .progress import Progress
 from .record import (
     DeviceRecord,
@@ -238,6 +238,6 @@ def _finish(job: Job, future: Future[Outcome]) -> bool:
         return False
     rundir.write_outcome(job.run_dir, outcome)
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
-    if job.name == "operators" and outcome.emulator is not None:
-        name_functions(job.run_dir, report, job.image.root)
+    if job.counting is not None:
+        describe_code(job.run_dir, report, job.image.root)
     return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None

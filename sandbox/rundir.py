@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
 from .engines.base import Outcome
 from .errors import DataFileError
+from .measurements import Code
 from .record import RunRecord
 
 RECORD = "run.json"
@@ -28,7 +29,7 @@ RUNNER_REPORT = "runner.json"
 PHASES = "phases.jsonl"
 MASSIF = "massif.out"
 MAPS = "maps.txt"
-FUNCTIONS = "functions.json"
+CODE = "code.json"
 IDENTITY = "device"
 
 _LARGEST_BYTES = 64 << 20
@@ -59,22 +60,22 @@ def write_outcome(job_dir: Path, outcome: Outcome) -> None:
     _write_over(job_dir / OUTCOME, _OUTCOME.dump_json(outcome))
 
 
-def write_functions(job_dir: Path, functions: Mapping[int, tuple[str | None, str]]) -> None:
-    """Write which function and library the code at each guest address belongs to."""
-    _write_over(job_dir / FUNCTIONS, json.dumps({f"{address:x}": pair for address, pair in functions.items()}).encode())
+def write_code(job_dir: Path, code: Mapping[int, Code]) -> None:
+    """Write what the code at each guest address is."""
+    document = {f"{address:x}": (found.function, found.library, found.place) for address, found in code.items()}
+    _write_over(job_dir / CODE, json.dumps(document).encode())
 
 
-def read_functions(job_dir: Path) -> dict[int, tuple[str | None, str]]:
-    """Read them again; none where they were not written. The guest may have written the file, if we did not."""
+def read_code(job_dir: Path) -> dict[int, Code]:
+    """Read it again; nothing where it was not written. The guest may have written the file, if we did not."""
     try:
-        found = json.loads(read_guest_file(job_dir / FUNCTIONS))
-        return {int(address, 16): (_text(name), str(_text(library))) for address, (name, library) in found.items()}
+        found = _tamed(json.loads(read_guest_file(job_dir / CODE)))
+        return {
+            int(address, 16): Code(function=None if name is None else str(name), library=str(library), place=str(place))
+            for address, (name, library, place) in found.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-
-
-def _text(value: Any) -> str | None:
-    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _write_over(path: Path, data: bytes) -> None:

@@ -35,6 +35,7 @@ GUEST_SHARE = "/edge/share"
 
 _PATH = ("usr/local/bin", "usr/bin", "bin")
 _LONGEST_SHEBANG = 255
+_MOST_LINKS = 40  # as Linux follows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,14 +171,14 @@ def _find(name: str, share: Path, root: Path) -> tuple[str, Path] | None:
     else:
         places = [(f"/{folder}/{name}", root / folder / name) for folder in _PATH]
     for inside, host in places:
-        resolved = root / host.readlink().relative_to("/") if _leads_to_root(host) else host
-        if resolved.is_file():
-            return inside, resolved
+        for _link in range(_MOST_LINKS):
+            if not host.is_symlink():
+                break
+            target = host.readlink()  # an absolute one is the guest's
+            host = root / target.relative_to("/") if target.is_absolute() else host.parent / target
+        if not host.is_symlink() and host.is_file():
+            return inside, host
     return None
-
-
-def _leads_to_root(host: Path) -> bool:
-    return host.is_symlink() and host.readlink().is_absolute()
 
 
 def _processes(folder: Path) -> tuple[tuple[int, Counters], ...]:

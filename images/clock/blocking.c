@@ -12,12 +12,20 @@
 
 #define FUNCTIONS(X) \
     X(clock_nanosleep) X(sem_timedwait) X(pthread_mutex_timedlock) X(pthread_rwlock_timedrdlock) \
-    X(pthread_rwlock_timedwrlock) X(pthread_timedjoin_np) X(pthread_join) X(pthread_cond_timedwait) X(pthread_cond_clockwait) \
-    X(pthread_cond_signal) X(pthread_cond_broadcast) X(sigtimedwait)
+    X(pthread_rwlock_timedwrlock) X(pthread_timedjoin_np) X(pthread_join) X(pthread_cond_timedwait) \
+    X(pthread_cond_clockwait) X(pthread_cond_signal) X(pthread_cond_broadcast) X(sigtimedwait)
 FUNCTIONS(DECLARE_REAL)
 
 /* Before glibc 2.34 most of these are in a library of their own, which must be there to find them. */
 __attribute__((used)) static int (*const needs_threads)() = (int (*)())pthread_create;
+
+static void find_clock_word(void);
+
+void blocking_resolve(void)
+{
+    FUNCTIONS(RESOLVE_REAL)
+    find_clock_word();
+}
 
 /* A deadline of the host, by the clock that the primitives below go by. */
 static struct timespec by_date(clockid_t id, const struct timespec *until)
@@ -31,7 +39,7 @@ static struct timespec by_date(clockid_t id, const struct timespec *until)
 /* A primitive that waits until a date of the host; `id` is the clock that the caller means. What is not a time goes to
  * the C library as it is, for its own answer. */
 #define LOCK(id, until, call) \
-    struct counts_thread *own = clock_thread(); \
+    const struct counts_thread *own = clock_thread(); \
     struct timespec host; \
     if (id != CLOCK_REALTIME && id != CLOCK_MONOTONIC) { \
         return EINVAL; \
@@ -100,9 +108,9 @@ EXPORT int sem_timedwait(sem_t *restrict semaphore, const struct timespec *restr
 /* The thread that is waited for may have ended before the wait began, so there need not have been a wake-up. */
 static int joined(int result)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (own && result == 0) {
-        counts_advance(own, clock_counts->latest_exit);
+        clock_advance(own, clock_counts->latest_exit);
     }
     return result;
 }
@@ -154,8 +162,8 @@ EXPORT int pthread_cond_broadcast(pthread_cond_t *condition)
     return real_pthread_cond_broadcast(condition);
 }
 
-/* The clock of a condition variable is fixed when it is made. Where it is kept differs between releases of glibc, so one
- * of each kind shows it. */
+/* The clock of a condition variable is fixed when it is made. Where it is kept differs between releases of glibc, so
+ * one of each kind shows it. */
 static size_t clock_word;
 static uint32_t clock_bits;
 
@@ -184,7 +192,7 @@ static clockid_t clock_of(const pthread_cond_t *condition)
 EXPORT int pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex, clockid_t id,
                                   const struct timespec *until)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (!own || !valid(until) || (id != CLOCK_REALTIME && id != CLOCK_MONOTONIC)) {
         return real_pthread_cond_clockwait(condition, mutex, id, until);
     }
@@ -240,12 +248,6 @@ EXPORT int cnd_broadcast(void *condition)
     return c11(pthread_cond_broadcast(condition));
 }
 
-void blocking_resolve(void)
-{
-    FUNCTIONS(RESOLVE_REAL)
-    find_clock_word();
-}
-
 /* Sleep until the wait is over: 0, or EINTR when a signal came first. */
 static int sleep_through(struct wait *wait)
 {
@@ -262,7 +264,7 @@ static int sleep_through(struct wait *wait)
 
 EXPORT int clock_nanosleep(clockid_t id, int flags, const struct timespec *time, struct timespec *left)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     enum clock_kind kind = clock_kind(id);
     if (!own || !valid(time) || time->tv_sec < 0 || (kind != CLOCK_ELAPSED && kind != CLOCK_DATE)) {
         return real_clock_nanosleep(id, flags, time, left);
@@ -306,7 +308,7 @@ EXPORT int thrd_sleep(const struct timespec *time, struct timespec *left)
 
 EXPORT int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info, const struct timespec *restrict time)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (!own || !valid(time) || time->tv_sec < 0) {
         return real_sigtimedwait(set, info, time);
     }

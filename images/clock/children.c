@@ -18,18 +18,18 @@ void children_resolve(void)
 }
 
 /* The child ended; the calling thread learns when. 0 if the child kept no counts. */
-static int learn_end(struct counts_thread *own, pid_t child)
+static int learn_end(const struct counts_thread *own, pid_t child)
 {
-    struct counts *counts = clock_map(child, NULL);
+    const struct counts *counts = clock_map(child, NULL);
     if (!counts) {
         return 0;
     }
-    counts_advance(own, clock_ticks_at(clock_ns_in(counts, clock_latest(counts))));
-    munmap(counts, sizeof *counts);
+    clock_advance(own, clock_ticks_at(clock_ns_in(counts, clock_latest(counts))));
+    munmap((void *)counts, sizeof *counts);
     return 1;
 }
 
-static void reaped(struct counts_thread *own, pid_t ended, int64_t blocked_since)
+static void reaped(const struct counts_thread *own, pid_t ended, int64_t blocked_since)
 {
     int error = errno;
     if (!(ended > 0 && learn_end(own, ended)) && blocked_since) {
@@ -40,7 +40,7 @@ static void reaped(struct counts_thread *own, pid_t ended, int64_t blocked_since
 
 EXPORT pid_t wait4(pid_t child, int *status, int options, struct rusage *usage)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     int unwanted, *how = status ? status : &unwanted;
     if (!own) {
         return real_wait4(child, status, options, usage);
@@ -72,7 +72,7 @@ EXPORT pid_t wait3(int *status, int options, struct rusage *usage)
 
 EXPORT int waitid(idtype_t type, id_t child, siginfo_t *info, int options)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     siginfo_t unwanted, *how = info ? info : &unwanted;
     if (!own) {
         return real_waitid(type, child, info, options);

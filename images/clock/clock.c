@@ -1,8 +1,8 @@
 /* The clocks of the device.
  *
  * A thread's time is what the plugin has counted for it: instructions retired and what it waited for, in ticks. The
- * monotonic clocks and the date show that time at the device's pace, the CPU clocks show the instructions alone. Threads
- * have times of their own, but no program expects a clock to differ between threads: so a thread that reads its clock
+ * monotonic clocks and the date show that time at the device's pace, the CPU clocks show the instructions alone.
+ * Threads have times of their own, but no program expects a clock to differ between threads: so a thread that reads its clock
  * is moved up to the latest time that any thread has read before. Reading costs no system call. Clocks made by
  * clock_getcpuclockid and pthread_getcpuclockid stay the host's. */
 #define _GNU_SOURCE
@@ -28,34 +28,35 @@
     X(clock_gettime) X(clock_getres) X(gettimeofday) X(time) X(clock) X(times) X(getrusage) X(timespec_get) X(syscall)
 FUNCTIONS(DECLARE_REAL)
 
-struct counts *clock_counts;
-__thread struct counts_thread *clock_own;
+const struct counts *clock_counts;
+__thread const struct counts_thread *clock_own;
 
 /* What the process and its thread had executed when the process was forked: the CPU clocks of a child begin at 0. */
 static uint64_t inherited;
-static struct counts_thread *inheritor;
+static const struct counts_thread *inheritor;
 static uint64_t inheritor_retired;
 
 static const char *folder; /* of the files of counts; a copy, since programs may change their environment */
 
 EXPORT int edge_recording; /* every reading of a clock makes a mark */
 
-struct counts *clock_map(int pid, struct counts *place)
+const struct counts *clock_map(int pid, const struct counts *place)
 {
     char path[PATH_MAX];
     if (!folder || snprintf(path, sizeof path, "%s/%d.counts", folder, pid) >= (int)sizeof path) {
         errno = folder ? ENAMETOOLONG : ENOENT;
         return NULL;
     }
-    int file = open(path, O_RDWR | O_CLOEXEC);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {
         return NULL;
     }
     struct stat status;
     void *mapped = MAP_FAILED;
     if (fstat(file, &status) == 0 && status.st_size >= (off_t)sizeof(struct counts)) {
-        mapped = mmap(place, sizeof(struct counts), PROT_READ | PROT_WRITE, MAP_SHARED | (place ? MAP_FIXED : 0), file,
-                      0);
+        /* Private, though the file changes below it: what is never written to stays the file's. Shared memory would
+         * make QEMU, and so the plugin, ready for several threads, which costs every program without threads a fifth. */
+        mapped = mmap((void *)place, sizeof(struct counts), PROT_READ, MAP_PRIVATE | (place ? MAP_FIXED : 0), file, 0);
     } else {
         errno = EINVAL;
     }
@@ -65,7 +66,7 @@ struct counts *clock_map(int pid, struct counts *place)
     if (mapped == MAP_FAILED) {
         return NULL;
     }
-    struct counts *counts = mapped;
+    const struct counts *counts = mapped;
     if (counts->magic != COUNTS_MAGIC || counts->version != COUNTS_VERSION || !counts->rate[0] || !counts->rate[1]) {
         munmap(mapped, sizeof *counts);
         errno = EPROTO;
@@ -94,7 +95,7 @@ static uint64_t retired_by_all(void)
     return sum;
 }
 
-/* The plugin has given the child a file of its own, a copy. Without it the parent's must not be written to. */
+/* The plugin has given the child a file of its own, a copy.  */
 static void follow_fork(void)
 {
     int error = errno;
@@ -130,17 +131,17 @@ __attribute__((constructor)) static void prepare(void)
         cannot_map();
         return;
     }
-    clock_counts->attached = 1;
     pthread_atfork(NULL, NULL, follow_fork);
 }
 
 /* A slot is only used until the plugin's answer is read, so taking turns is enough. */
-struct counts_thread *clock_attach_thread(void)
+const struct counts_thread *clock_attach_thread(void)
 {
     int error = errno;
     prepare();
     if (clock_counts) {
-        uint32_t slot = __atomic_fetch_add(&clock_counts->slots, 1, __ATOMIC_RELAXED) % (COUNTS_THREADS * 4);
+        static uint32_t slots;
+        uint32_t slot = __atomic_fetch_add(&slots, 1, __ATOMIC_RELAXED) % (COUNTS_THREADS * 4);
         real_syscall(COUNTS_SYSCALL, (long)COUNTS_ATTACH, (long)slot);
         clock_own = &clock_counts->thread[clock_counts->slot[slot] % COUNTS_THREADS];
     }
@@ -158,15 +159,25 @@ uint64_t clock_latest(const struct counts *counts)
     return latest;
 }
 
-uint64_t clock_now(struct counts_thread *own)
+void clock_advance(const struct counts_thread *own, uint64_t ticks)
 {
+    if (counts_time(own) < ticks) {
+        int error = errno;
+        real_syscall(COUNTS_SYSCALL, (long)COUNTS_ADVANCE, (long)(uint32_t)ticks, (long)(uint32_t)(ticks >> 32));
+        errno = error;
+    }
+}
+
+uint64_t clock_now(const struct counts_thread *own)
+{
+    static uint64_t latest_read; /* by any thread */
     uint64_t now = counts_time(own);
-    uint64_t latest = __atomic_load_n(&clock_counts->latest_read, __ATOMIC_RELAXED);
-    while (latest < now && !__atomic_compare_exchange_n(&clock_counts->latest_read, &latest, now, 1, __ATOMIC_RELAXED,
+    uint64_t latest = __atomic_load_n(&latest_read, __ATOMIC_RELAXED);
+    while (latest < now && !__atomic_compare_exchange_n(&latest_read, &latest, now, 1, __ATOMIC_RELAXED,
                                                         __ATOMIC_RELAXED)) {
     }
     if (now < latest) {
-        counts_advance(own, latest);
+        clock_advance(own, latest);
         now = latest;
     }
     return now;
@@ -246,7 +257,7 @@ enum clock_kind clock_kind(clockid_t id)
 }
 
 /* The plugin ties a mark to a reading by the token, so both come from one look at the counts. */
-static uint64_t read_ticks(struct counts_thread *own)
+static uint64_t read_ticks(const struct counts_thread *own)
 {
     uint64_t now = clock_now(own);
     if (edge_recording) {
@@ -259,7 +270,7 @@ static uint64_t read_ticks(struct counts_thread *own)
 
 int64_t clock_shown(enum clock_kind kind)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (!own) {
         return -1;
     }
@@ -294,7 +305,7 @@ EXPORT void edge_reset_marks(void)
 
 EXPORT unsigned long long edge_ticks(void)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     return own ? clock_now(own) : 0;
 }
 

@@ -18,22 +18,24 @@
 #define RESOLVE_REAL(name) real_##name = (__typeof__(&name))dlsym(RTLD_NEXT, #name);
 
 /* The file of counts; null as long as the process is not attached to one. */
-extern struct counts *clock_counts;
+extern const struct counts *clock_counts;
 
 /* The calling thread's record there. */
-extern __thread struct counts_thread *clock_own __attribute__((tls_model("initial-exec")));
-struct counts_thread *clock_attach_thread(void);
+extern __thread const struct counts_thread *clock_own __attribute__((tls_model("initial-exec")));
+const struct counts_thread *clock_attach_thread(void);
 
 /* The calling thread's record, or null when there are no counts to read: the host's times are all there is then. Each
  * interposed function asks for it first, which also makes sure that this library is ready: the constructors of other
  * libraries run before its own. */
-static inline struct counts_thread *clock_thread(void)
+static inline const struct counts_thread *clock_thread(void)
 {
     return clock_own ? clock_own : clock_attach_thread();
 }
 
 /* clock.c: the present time in ticks, no earlier than any thread has read before. */
-uint64_t clock_now(struct counts_thread *own);
+uint64_t clock_now(const struct counts_thread *own);
+/* The calling thread has waited until that time. */
+void clock_advance(const struct counts_thread *own, uint64_t ticks);
 /* The latest time of any thread. */
 uint64_t clock_latest(const struct counts *counts);
 /* What the monotonic clock shows at a time, in this process or another. */
@@ -45,7 +47,7 @@ uint64_t clock_ticks_at_date(int64_t realtime_ns);
 /* What the host shows. */
 int64_t clock_host_ns(clockid_t id);
 /* Map the file of counts of process `pid`, at `place` if that is not null. Null with errno when that fails. */
-struct counts *clock_map(int pid, struct counts *place);
+const struct counts *clock_map(int pid, const struct counts *place);
 
 enum clock_kind { CLOCK_FOREIGN, CLOCK_ELAPSED, CLOCK_DATE, CLOCK_PROCESS, CLOCK_THREAD };
 enum clock_kind clock_kind(clockid_t id);

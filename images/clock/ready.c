@@ -39,7 +39,7 @@ struct query {
 };
 
 /* `*left` is the time-out, negative if there is none, and becomes what is left of it. */
-static int wait_ready(struct counts_thread *own, const struct query *query, int64_t *left)
+static int wait_ready(const struct counts_thread *own, const struct query *query, int64_t *left)
 {
     int result = query->ask(query, &(struct timespec){0});
     if (result > 0) {
@@ -73,7 +73,7 @@ static int ask_poll(const struct query *query, const struct timespec *time)
 
 EXPORT int ppoll(struct pollfd *files, nfds_t count, const struct timespec *time, const sigset_t *mask)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (!own || !usable(time)) {
         return real_ppoll(files, count, time, mask);
     }
@@ -97,7 +97,7 @@ static int ask_select(const struct query *query, const struct timespec *time)
     return real_pselect((int)query->count, query->set[0], query->set[1], query->set[2], time, query->mask);
 }
 
-static int select_left(struct counts_thread *own, int count, fd_set *sets[3], const sigset_t *mask, int64_t *left)
+static int select_left(const struct counts_thread *own, int count, fd_set *sets[3], const sigset_t *mask, int64_t *left)
 {
     struct query query = {.ask = ask_select, .mask = mask, .count = (unsigned long)count};
     for (int i = 0; i < 3; i++) {
@@ -113,7 +113,7 @@ static int select_left(struct counts_thread *own, int count, fd_set *sets[3], co
 EXPORT int pselect(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict other,
                    const struct timespec *restrict time, const sigset_t *restrict mask)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (!own || !usable(time) || count < 0 || count > FD_SETSIZE) {
         return real_pselect(count, readable, writable, other, time, mask);
     }
@@ -124,7 +124,7 @@ EXPORT int pselect(int count, fd_set *restrict readable, fd_set *restrict writab
 EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict other,
                   struct timeval *restrict time)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     struct timespec span = {0};
     if (time) {
         /* More than a million microseconds are allowed here. */
@@ -150,7 +150,7 @@ static int ask_epoll(const struct query *query, const struct timespec *time)
                             query->mask);
 }
 
-static int epoll_left(struct counts_thread *own, int epoll, struct epoll_event *events, int count, int64_t left,
+static int epoll_left(const struct counts_thread *own, int epoll, struct epoll_event *events, int count, int64_t left,
                       const sigset_t *mask)
 {
     struct query query = {.ask = ask_epoll, .mask = mask, .count = (unsigned)count, .epoll = epoll, .events = events};
@@ -159,7 +159,7 @@ static int epoll_left(struct counts_thread *own, int epoll, struct epoll_event *
 
 EXPORT int epoll_pwait(int epoll, struct epoll_event *events, int count, int ms, const sigset_t *mask)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (!own) {
         return real_epoll_pwait(epoll, events, count, ms, mask);
     }
@@ -174,7 +174,7 @@ EXPORT int epoll_wait(int epoll, struct epoll_event *events, int count, int ms)
 EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int count, const struct timespec *time,
                         const sigset_t *mask)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     if (own && usable(time)) {
         return epoll_left(own, epoll, events, count, time ? to_ns(time) : -1, mask);
     }
@@ -201,7 +201,7 @@ EXPORT int timerfd_create(clockid_t id, int flags)
 /* The kernel's timer runs on the host's clock, for as long as it is until then on the device's. */
 EXPORT int timerfd_settime(int file, int flags, const struct itimerspec *time, struct itimerspec *old)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     int set = time && valid(&time->it_value) && to_ns(&time->it_value) > 0;
     if (!own || !set || !(flags & TFD_TIMER_ABSTIME) || file < 0 || file >= (int)sizeof by_date) {
         return real_timerfd_settime(file, flags, time, old);

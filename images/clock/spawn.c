@@ -1,8 +1,8 @@
 /* Programs that the guest starts. The host's kernel cannot run them: it has to be given the emulator's command line in
  * their place. $EDGE_EMULATOR holds the beginning of that, an argument a line. The child's clock goes on from its
  * parent's. Variables for the guest's dynamic loader would be read by the emulator's first, so they travel as options.
- * All of this may happen between fork and exec: memory is on the stack only. Relative paths are looked up before the file
- * actions of posix_spawn; execveat and system calls made by hand are not helped. */
+ * All of this may happen between fork and exec: memory is on the stack only. Relative paths are looked up before the
+ * file actions of posix_spawn; execveat and system calls made by hand are not helped. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <elf.h>
@@ -34,7 +34,7 @@ FUNCTIONS(DECLARE_REAL)
 #define INTERPRETERS 4 /* scripts that are interpreters of scripts */
 #define LONGEST_OPTION 4096
 
-static char *emulator[64]; /* the beginning of its command line; empty: the kernel can run the guest's programs itself */
+static char *emulator[64]; /* the beginning of its command line; empty: the kernel can run guests itself */
 static unsigned emulator_length;
 static char *inherited[3]; /* what every child needs in its environment, "name=value" or null */
 
@@ -104,7 +104,7 @@ static int has(char *const *environment, const char *entry)
 /* The plugin's options again, with the present time for the clocks to begin at. 0 if there is no room for it. */
 static int continue_clock(char *option, const char *original)
 {
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     size_t used = 0;
     while (*original) {
         size_t length = strcspn(original + 1, ",") + 1;

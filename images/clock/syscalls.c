@@ -20,7 +20,7 @@ void syscalls_resolve(void)
     FUNCTIONS(RESOLVE_REAL)
 }
 
-static long wait_futex(struct counts_thread *own, const long *arguments, const struct timespec *time)
+static long wait_futex(const struct counts_thread *own, const long *arguments, const struct timespec *time)
 {
     int operation = (int)arguments[1], relative = (operation & FUTEX_CMD_MASK) == FUTEX_WAIT;
     clockid_t id = operation & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
@@ -51,7 +51,7 @@ EXPORT long syscall(long number, ...)
         arguments[i] = va_arg(list, long);
     }
     va_end(list);
-    struct counts_thread *own = clock_thread();
+    const struct counts_thread *own = clock_thread();
     struct timespec *time = (void *)arguments[3];
     int error;
     switch (own ? number : -1) {

@@ -8,10 +8,10 @@
  *      the remaining time. If the device's clock is not there by then and another thread works, that is repeated for
  *      what remains. If no other thread works nothing else will move the clock: time has passed as on an idle device.
  * Either way a wait that times out ends exactly at its deadline: sleep(1) takes one second on the device. A time-out is
- * never early for a thread that works, and never late when all sleep.
+ * never early for a thread that works. Where the emulator is faster than the device's clock, it can be late for one.
  *
- * Timers that send signals (alarm, setitimer, timer_settime), SO_RCVTIMEO and child processes that still run stay on the
- * host's time. */
+ * Timers that send signals (alarm, setitimer, timer_settime), SO_RCVTIMEO and child processes that still run stay on
+ * the host's time. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +80,7 @@ static int any_other_runs(void)
     return running;
 }
 
-static struct wait begin(struct counts_thread *own)
+static struct wait begin(const struct counts_thread *own)
 {
     struct wait wait = {.own = own, .host_began = clock_host_ns(CLOCK_MONOTONIC), .deadline = NEVER};
     look(&wait);
@@ -88,7 +88,7 @@ static struct wait begin(struct counts_thread *own)
     return wait;
 }
 
-struct wait wait_until(struct counts_thread *own, enum clock_kind kind, int64_t ns)
+struct wait wait_until(const struct counts_thread *own, enum clock_kind kind, int64_t ns)
 {
     struct wait wait = begin(own);
     wait.device = clock_now(own);
@@ -96,7 +96,7 @@ struct wait wait_until(struct counts_thread *own, enum clock_kind kind, int64_t 
     return wait;
 }
 
-struct wait wait_for(struct counts_thread *own, int64_t ns)
+struct wait wait_for(const struct counts_thread *own, int64_t ns)
 {
     if (ns < 0) {
         return begin(own);
@@ -134,7 +134,7 @@ struct timespec wait_host_deadline(const struct wait *wait, clockid_t id)
     return to_timespec(clock_host_ns(id) + remaining(wait));
 }
 
-/* A thread that runs but only executes idle loops waits as well. One that executed nothing may not have had its turn. */
+/* A thread that runs but only executes idle loops waits too. One that executed nothing may not have had its turn. */
 int wait_over(struct wait *wait)
 {
     int error = errno;
@@ -144,21 +144,21 @@ int wait_over(struct wait *wait)
     int idles = wait->retired != before.retired && wait->worked == before.worked;
     int over = wait->device >= wait->deadline || clock_counts->threads < 2 || idles || !any_other_runs();
     if (over) {
-        counts_advance(wait->own, wait->deadline);
+        clock_advance(wait->own, wait->deadline);
     }
     errno = error;
     return over;
 }
 
-void wait_for_any_thread(struct counts_thread *own)
+void wait_for_any_thread(const struct counts_thread *own)
 {
-    counts_advance(own, clock_latest(clock_counts));
+    clock_advance(own, clock_latest(clock_counts));
 }
 
-void wait_took_host_time(struct counts_thread *own, int64_t ns)
+void wait_took_host_time(const struct counts_thread *own, int64_t ns)
 {
     if (ns > 0) {
-        counts_advance(own, clock_ticks_at(clock_ns(counts_time(own)) + ns));
+        clock_advance(own, clock_ticks_at(clock_ns(counts_time(own)) + ns));
     }
 }
 
@@ -169,7 +169,7 @@ void wait_ended(const struct wait *wait)
     look(&now);
     int64_t ns = clock_host_ns(CLOCK_MONOTONIC) - wait->host_began;
     if (now.worked != wait->worked_before) {
-        counts_advance(wait->own, now.device < wait->deadline ? now.device : wait->deadline);
+        clock_advance(wait->own, now.device < wait->deadline ? now.device : wait->deadline);
     } else {
         int64_t left = wait_left(wait);
         wait_took_host_time(wait->own, ns < left ? ns : left);

@@ -7,7 +7,7 @@
 #define NEVER UINT64_MAX
 
 struct wait {
-    struct counts_thread *own;
+    const struct counts_thread *own;
     uint64_t deadline;        /* in ticks, or NEVER */
     uint64_t device;          /* the latest time of any thread at the last look */
     uint64_t retired, worked; /* what the other threads had executed at the last look, with and without idle loops */
@@ -18,9 +18,9 @@ struct wait {
 };
 
 /* A wait begins; its deadline is `ns` on a clock of the device, which is CLOCK_ELAPSED or CLOCK_DATE. */
-struct wait wait_until(struct counts_thread *own, enum clock_kind kind, int64_t ns);
+struct wait wait_until(const struct counts_thread *own, enum clock_kind kind, int64_t ns);
 /* The same with a deadline `ns` from now; negative: none. */
-struct wait wait_for(struct counts_thread *own, int64_t ns);
+struct wait wait_for(const struct counts_thread *own, int64_t ns);
 /* How long the kernel is to wait now, and until when by the host's clock `id`. */
 struct timespec wait_remaining(const struct wait *wait);
 struct timespec wait_host_deadline(const struct wait *wait, clockid_t id);
@@ -30,10 +30,10 @@ int wait_over(struct wait *wait);
 void wait_ended(const struct wait *wait);
 /* What is left of it, in nanoseconds. */
 int64_t wait_left(const struct wait *wait);
-/* Something outside that can't tell its time took until now. */
-void wait_took_host_time(struct counts_thread *own, int64_t ns);
+/* Something outside took that long by the host's clock: the best guess for the device. */
+void wait_took_host_time(const struct counts_thread *own, int64_t ns);
 /* Something in this process happened, it is not known in which thread. */
-void wait_for_any_thread(struct counts_thread *own);
+void wait_for_any_thread(const struct counts_thread *own);
 
 static inline int64_t to_ns(const struct timespec *time)
 {

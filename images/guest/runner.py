@@ -80,6 +80,7 @@ def run(request: Request, phases: PhaseLog, report: Report) -> None:
     report.outputs(backend.outputs())
     if request.profile == "operators":
         report.operators(backend.operators)
+    if request.counted:
         (request.run_dir / "maps.txt").write_bytes(Path("/proc/self/maps").read_bytes())
 
 

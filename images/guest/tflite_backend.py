@@ -36,8 +36,9 @@ class TfliteBackend(Backend):
     def load(self) -> None:
         resolvers = self._module.OpResolverType
         plain = self._request.delegates == "none"
-        # One thread is what no number means, and ai-edge-litert 1.1.0 fails on any number.
-        threads = self._request.threads if self._request.threads > 1 else None
+        # Without a number Eigen's convolutions take four threads; ai-edge-litert 1.1.0 fails on any number.
+        nameless = self._request.runtime == "ai-edge-litert" and self._package.__version__ == "1.1.0"
+        threads = None if nameless and self._request.threads == 1 else self._request.threads
         self._interpreter = self._module.Interpreter(
             model_path=self._request.model,
             num_threads=threads,

@@ -12,7 +12,7 @@
 #define COUNTS_VERSION 1u
 #define COUNTS_THREADS 1024u
 
-/* One thread of the guest, in order of creation. Only the thread itself writes here while it lives. */
+/* One thread of the guest, in order of creation. Only the plugin writes here, as the thread itself while it lives. */
 struct counts_thread {
     uint64_t retired;    /* instructions it executed */
     int64_t ahead;       /* its time less `retired`: what it began with and waited for, less `waited` */
@@ -24,18 +24,17 @@ struct counts_thread {
     uint64_t reserved[7];
 };
 
-/* <pid>.counts: mapped by the plugin, and once more by the guest's clock library. */
+/* <pid>.counts: mapped by the plugin, and once more by the guest's clock library, which only reads. */
 struct counts {
     uint32_t magic, version;
-    uint32_t attached;      /* set by the clock library: this process reads its clock from here */
+    uint32_t attached;      /* this process has the clock library and reads its clock from here */
     uint32_t threads;       /* how many of `thread` have been used */
     uint32_t rate[2];       /* nanoseconds a tick, as numerator and denominator */
     uint64_t start_ns;      /* what the monotonic clock shows at time 0 */
     uint64_t realtime_ns;   /* the date at that moment, in nanoseconds since 1970 */
-    uint64_t latest_read;   /* the latest time that any thread has read from its clock */
     uint64_t latest_exit;   /* the latest time at which a thread ended */
-    uint32_t slots;         /* how many of `slot` have been handed out, by the clock library */
     uint32_t flags;         /* COUNTS_FLAG_… */
+    uint32_t reserved;
     uint16_t slot[COUNTS_THREADS * 4]; /* the clock library's slots → indices into `thread` */
     struct counts_thread thread[COUNTS_THREADS];
 };
@@ -46,25 +45,17 @@ static inline uint64_t counts_time(const struct counts_thread *thread)
     return thread->retired + (uint64_t)thread->ahead;
 }
 
-/* A thread learns that it is later than it knew. */
-static inline void counts_advance(struct counts_thread *thread, uint64_t time)
-{
-    uint64_t now = counts_time(thread);
-    if (now < time) {
-        thread->ahead += (int64_t)(time - now);
-    }
-}
-
 #define COUNTS_FLAG_COMPLETE 1u /* the process ended by itself: classes are there */
 #define COUNTS_FLAG_OVERFLOW 2u /* more threads or blocks than there is room for: counts are shared or incomplete */
 
 /* A system call that no architecture has. The kernel would answer ENOSYS, as QEMU does after the plugin saw it. */
 #define COUNTS_SYSCALL 60782
 enum counts_call {
-    COUNTS_ATTACH = 1, /* (slot): write the calling thread's index to that slot */
+    COUNTS_ATTACH = 1, /* (slot): the clock library is there; write the calling thread's index to that slot */
     COUNTS_RESET,      /* (): what has run so far is not part of the next mark */
     COUNTS_MARK,       /* (token): write what ran since the last mark to <pid>.marks */
     COUNTS_MARK_CLOCK, /* (ticks): the same, because a clock was read that showed so many ticks */
+    COUNTS_ADVANCE,    /* (low, high): the calling thread has waited until that time, in two halves of 32 bits */
 };
 
 /* <pid>.marks: records in order. Each begins with its kind. */

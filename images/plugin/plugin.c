@@ -111,7 +111,8 @@ static struct block *new_block(void)
 }
 
 /* As long as there is one thread, additions without a call are enough and much cheaper: 1.2 times the bare emulator
- * for the Python interpreter, not 1.45. QEMU translates everything anew for a second thread. */
+ * for the Python interpreter, not 1.45. QEMU translates everything anew once, for a second thread or for memory that is
+ * shared with other processes (linux-user/mmap.c); what it translates from then on may run in any thread. */
 static void count_executions(struct qemu_plugin_tb *tb, struct block *block)
 {
     struct cpu *first = &plugin.cpus[0];

@@ -43,7 +43,7 @@ struct plugin {
     struct block *blocks[MAX_BLOCKS];
     unsigned used_blocks;
     uint64_t cloned; /* the time at which a thread is being made */
-    int parallel;    /* there is, or was, a second thread */
+    int parallel;    /* QEMU has translated everything anew for threads: see count_executions */
     int marks;       /* a file descriptor */
 };
 

@@ -23,11 +23,11 @@
 static const struct syscalls {
     const char *target;
     int wide;
-    int futex, futex_time64, clone, clone3, fork, vfork, exit;
+    int futex, futex_time64, clone, clone3, fork, vfork, exit, mmap, shmat;
 } known[] = {
-    {"aarch64", 1, 98, -1, 220, 435, -1, -1, 93},
-    {"arm", 0, 240, 422, 120, 435, 2, 190, 1},
-    {"x86_64", 1, 202, -1, 56, 435, 57, 58, 60},
+    {"aarch64", 1, 98, -1, 220, 435, -1, -1, 93, 222, 196},
+    {"arm", 0, 240, 422, 120, 435, 2, 190, 1, 192, 305},
+    {"x86_64", 1, 202, -1, 56, 435, 57, 58, 60, 9, 30},
 };
 static const struct syscalls *numbers;
 
@@ -49,6 +49,15 @@ int threads_know(const char *target)
         }
     }
     return numbers != NULL;
+}
+
+/* A thread learns that it is later than it knew. */
+static void advance(struct counts_thread *thread, uint64_t time)
+{
+    uint64_t now = counts_time(thread);
+    if (now < time) {
+        thread->ahead += (int64_t)(time - now);
+    }
 }
 
 static void note_exit(const struct counts_thread *thread)
@@ -134,7 +143,7 @@ void wait_for_others(unsigned vcpu)
             latest = counts_time(other);
         }
     }
-    counts_advance(plugin.cpus[vcpu].thread, latest);
+    advance(plugin.cpus[vcpu].thread, latest);
 }
 
 /* Whether a thread is at work: not in a system call, and not in a loop that waits. */
@@ -196,10 +205,10 @@ static void futex_ends(struct cpu *cpu)
 {
     const struct wake *wake = wake_at(cpu->futex);
     if (wake->address == cpu->futex) {
-        counts_advance(cpu->thread, wake->time);
+        advance(cpu->thread, wake->time);
     } else if (cpu->joins) {
         /* The kernel wakes those who join a thread that has ended; only such futexes are not private. */
-        counts_advance(cpu->thread, plugin.shared->latest_exit);
+        advance(cpu->thread, plugin.shared->latest_exit);
     }
     cpu->futex = 0;
 }
@@ -207,14 +216,17 @@ static void futex_ends(struct cpu *cpu)
 void syscall_starts(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3,
                     uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
 {
-    (void)id, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8;
+    (void)id, (void)a5, (void)a6, (void)a7, (void)a8;
     struct cpu *cpu = &plugin.cpus[vcpu % MAX_CPUS];
     cpu->in_syscall = 1;
     if (number == COUNTS_SYSCALL) {
         if (a1 == COUNTS_ATTACH && (uint32_t)a2 < COUNTS_THREADS * 4) {
+            plugin.shared->attached = 1;
             plugin.shared->slot[(uint32_t)a2] = (uint16_t)(cpu->thread - plugin.shared->thread);
         } else if (a1 >= COUNTS_RESET && a1 <= COUNTS_MARK_CLOCK) {
             mark(vcpu, (enum counts_call)a1, numbers->wide ? a2 : (uint32_t)a2); /* QEMU extends its sign */
+        } else if (a1 == COUNTS_ADVANCE) {
+            advance(cpu->thread, (uint32_t)a2 | (uint64_t)(uint32_t)a3 << 32);
         }
     } else if (number == numbers->futex || number == numbers->futex_time64) {
         futex_starts(cpu, a1, (unsigned)a2);
@@ -223,6 +235,8 @@ void syscall_starts(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t
         plugin.parallel |= number == numbers->clone3 || (a1 & CLONE_THREAD) != 0;
     } else if (number == numbers->exit) {
         note_exit(cpu->thread);
+    } else if ((number == numbers->mmap && (a4 & MAP_SHARED)) || number == numbers->shmat) {
+        plugin.parallel = 1;
     }
 }
 

@@ -149,29 +149,39 @@ def parse_marks(data: bytes) -> Marks:
     )
 
 
-def work(marks: Marks, segments: Iterable[Segment]) -> Work:
-    """The sum of some of the marks' segments."""
+def work(marks: Marks, segments: Iterable[Segment], kept: np.ndarray[Any, Any] | None = None) -> Work:
+    """The sum of some of the marks' segments.
+
+    ``kept``: the share of each block's executions that counts, shape (blocks,); the critical path shrinks alike.
+    """
     import numpy as np  # noqa: PLC0415
 
     chosen = tuple(segments)
-    executions = np.zeros(len(marks.addresses), np.int64)
+    shares = np.ones(len(marks.addresses)) if kept is None else kept
+    executions = np.zeros(len(marks.addresses))
     by_thread: dict[int, int] = {}
-    lengths = marks.classes.sum(axis=1)
+    lengths = marks.classes.sum(axis=1) * shares
+    everything = 0
     for segment in chosen:
         rows, threads, counts = segment.entries["block"], segment.entries["thread"], segment.entries["executions"]
         np.add.at(executions, rows, counts)
+        everything += int((marks.classes.sum(axis=1)[rows] * counts).sum())
         for thread in np.unique(threads):
             mine = threads == thread
-            by_thread[int(thread)] = by_thread.get(int(thread), 0) + int((lengths[rows[mine]] * counts[mine]).sum())
+            by_thread[int(thread)] = by_thread.get(int(thread), 0) + round(
+                float((lengths[rows[mine]] * counts[mine]).sum())
+            )
     ran = np.flatnonzero(executions)
     in_block = lengths[ran] * executions[ran]
     addresses: dict[int, int] = {}
-    for address, count in zip(marks.addresses[ran].tolist(), in_block.tolist(), strict=True):
+    for address, count in zip(marks.addresses[ran].tolist(), map(round, in_block.tolist()), strict=True):
         addresses[address] = addresses.get(address, 0) + count
+    total = round(float(in_block.sum()))
+    ticks = sum(segment.ticks for segment in chosen)
     return Work(
-        instructions=int(in_block.sum()),
-        critical_path=sum(segment.ticks for segment in chosen),
-        classes=_by_class(executions @ marks.classes),
+        instructions=total,
+        critical_path=round(ticks * total / everything) if everything > 0 else ticks,
+        classes=_by_class(np.rint((executions * shares) @ marks.classes)),
         by_thread=by_thread,
         l2_lines=sum(segment.l2_lines for segment in chosen),
         dram_lines=sum(segment.dram_lines for segment in chosen),
@@ -227,8 +237,8 @@ def _counter_types(np: Any) -> tuple[Any, Any]:
         {
             "names": ["magic", "version", "attached", "threads", "flags"],
             "formats": ["<u4"] * 5,
-            "offsets": [0, 4, 8, 12, 60],
-            "itemsize": 64 + 2 * 4 * _THREADS,
+            "offsets": [0, 4, 8, 12, 48],
+            "itemsize": 56 + 2 * 4 * _THREADS,
         }
     )
     thread = np.dtype(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sandbox.measurements import InstructionClass, Kernel, Op
+from sandbox.measurements import Code, InstructionClass, Kernel, Op
 from sandbox.metrics import Metric, Mode, Quantity, Unavailable
 from sandbox.record import OperatorRecord
 
 from .attribution import owners
-from .counts import Marks, Work, work
+from .counts import Marks, Segment, Work, work
 from .inference import in_order, instructions, seconds
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _NO_TIME = Unavailable(unavailable="the runtime's profiler gave no time for it")
 _UNSEEN = "its marks are not in the counts: the runtime reports its operators in a way that this version does not know"
@@ -23,16 +27,16 @@ _KERNELS = 4
 """Functions named for an operator, and the least part of its instructions that one must have."""
 _LEAST_SHARE = 0.01
 
-Functions = Mapping[int, tuple[str | None, str]]
-"""Address → function and library."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorCounts:
     """What the counted operator run left."""
 
     marks: Marks
-    functions: Functions
+    code: Mapping[int, Code]
+    """By address."""
+    unprofiled: Mapping[str, int]
+    """Instructions of an inference without a profiler, by `Code.place`; empty where that was not counted."""
     tick_ns: tuple[int, int]
     source: str
     caches: bool
@@ -58,13 +62,31 @@ def executed_rows(
         return tuple(_row(index, row, none, _time(row, mode, source)) for index, row in enumerate(rows))
     segments = in_order(counts.marks)
     owner = owners(segments, rows)
+    kept = _kept(counts, segments)
     executed = []
     for index, row in enumerate(rows):
-        mine = work(counts.marks, (s for s, o in zip(segments, owner, strict=True) if o == index))
+        mine = work(counts.marks, (s for s, o in zip(segments, owner, strict=True) if o == index), kept)
         figures = _Figures.of(mine, counts) if mine.instructions else _Figures(_UNSEEN)
         executed.append(_row(index, row, figures, figures.time))
-    outside = work(counts.marks, (s for s, o in zip(segments, owner, strict=True) if o is None))
+    outside = work(counts.marks, (s for s, o in zip(segments, owner, strict=True) if o is None), kept)
     return (*executed, _outside(len(rows), _Figures.of(outside, counts)))
+
+
+def _kept(counts: OperatorCounts, segments: Sequence[Segment]) -> np.ndarray[Any, Any] | None:
+    """The share of each block's executions that is the inference's and not the profiler's.
+
+    A runtime's profiler works between the marks too: it writes strings and allocates. What a block executes more often
+    in the profiled inference than in one without a profiler is taken off wherever the block ran, in proportion.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    if not counts.unprofiled:
+        return None
+    places = [counts.code[a].place if a in counts.code else f"{a:x}" for a in counts.marks.addresses.tolist()]
+    profiled: Counter[str] = Counter()
+    for address, count in work(counts.marks, segments).addresses.items():
+        profiled[counts.code[address].place if address in counts.code else f"{address:x}"] += count
+    return np.array([min(1.0, counts.unprofiled.get(p, 0) / profiled[p]) if profiled[p] > 0 else 1.0 for p in places])
 
 
 def static_rows(operators: Sequence[OperatorRecord], missing: Mapping[str, str], reason: str) -> tuple[Op, ...]:
@@ -122,13 +144,14 @@ class _Figures:
 def _kernels(done: Work, counts: OperatorCounts) -> tuple[Kernel, ...]:
     by_function: dict[tuple[str | None, str], int] = {}
     for address, count in done.addresses.items():
-        function = counts.functions.get(address, (None, "unknown"))
+        code = counts.code.get(address)
+        function = (code.function, code.library) if code else (None, "unknown")
         by_function[function] = by_function.get(function, 0) + count
     ranked = sorted(by_function.items(), key=lambda item: -item[1])[:_KERNELS]
     return tuple(
         Kernel(function=name, library=library, instructions=instructions(count, counts.source))
         for (name, library), count in ranked
-        if count >= done.instructions * _LEAST_SHARE
+        if count > 0 and count >= done.instructions * _LEAST_SHARE
     )
 
 

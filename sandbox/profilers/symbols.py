@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox import rundir
+from sandbox.measurements import Code
 
 from .inference import read_marks
 
@@ -22,31 +23,27 @@ if TYPE_CHECKING:
 
 _MAP_LINE = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) ..x. ([0-9a-f]{1,16}) [0-9a-f:]+ \d+ +(/.*)")
 _MAPPING_SYMBOL = re.compile(r"\$[adtx](\.|$)")  # "ELF for the Arm Architecture", mapping symbols: not functions
-_KERNEL_LIBRARIES: Sequence[tuple[str, str]] = (
-    (r"^xnn_|^_?ZN?\d*xnn", "XNNPACK"),
+_C_NAMES: Sequence[tuple[str, str]] = (
+    (r"^xnn_|^_ZN\d+xnn", "XNNPACK"),
     (r"^pthreadpool", "pthreadpool"),
-    (r"^_ZN\w*?3ruy|^_ZN3ruy", "ruy"),
-    (r"^_ZN\w*?8gemmlowp", "gemmlowp"),
-    (r"^Mlas|^mlas|^_Z\w*Mlas", "MLAS"),
-    (r"^_ZN\w*?5Eigen", "Eigen"),
-    (r"^_ZN\w*?13reference_ops|21reference_integer_ops", "TFLite reference kernels"),
-    (r"^_ZN\w*?13optimized_ops|21optimized_integer_ops|14depthwise_conv|13tensor_utils", "TFLite optimised kernels"),
-    (r"^_ZN\w*?6tflite", "TFLite"),
-    (r"^_ZN\w*?11onnxruntime", "ONNX Runtime"),
+    (r"^(_ZL?\d+)?[Mm]las", "MLAS"),
     (r"^cpuinfo_|^clog_", "cpuinfo"),
     (r"^_?Py[A-Z_]|^_PyEval", "Python"),
 )
+_NAMESPACES: Mapping[str, str] = {
+    "3ruy": "ruy",
+    "8gemmlowp": "gemmlowp",
+    "5Eigen": "Eigen",
+    "14EigenForTFLite": "Eigen",
+    "6tflite": "TFLite",
+    "11onnxruntime": "ONNX Runtime",
+}
+_NAMESPACE = re.compile(rf"(?<!\d)({'|'.join(_NAMESPACES)})")
+_TFLITE_KERNELS: Sequence[tuple[str, str]] = (
+    (r"::reference_(integer_)?ops::", "TFLite reference kernels"),
+    (r"::optimized_(integer_)?ops::|::depthwise_conv::|::tensor_utils::", "TFLite optimised kernels"),
+)
 UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Function:
-    """Where some code comes from."""
-
-    name: str | None
-    """C++ names without their argument types; None where the library has no symbols."""
-    library: str
-    """XNNPACK, ruy, gemmlowp, MLAS …, else the name of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,22 +64,26 @@ class Symbols:
         self._root = root
         self._tables: dict[str, _Table] = {}
 
-    def function(self, address: int) -> Function:
-        """The function at a guest address."""
+    def code(self, address: int) -> Code:
+        """What is at a guest address."""
         place = bisect.bisect_right(self._starts, address) - 1
         mapping = self._mappings[place] if place >= 0 else None
         if mapping is None or address >= mapping.end:
-            return Function(name=None, library=UNKNOWN)
+            return Code(function=None, library=UNKNOWN, place=f"{address:x}")
         if mapping.path not in self._tables:
             self._tables[mapping.path] = _read_table(self._root, mapping.path)
-        name = self._tables[mapping.path].find(address - mapping.start + mapping.offset)
-        return Function(
-            name=None if name is None else readable(name), library=library_of(name) or Path(mapping.path).name
+        offset = address - mapping.start + mapping.offset
+        name = self._tables[mapping.path].find(offset)
+        file = Path(mapping.path).name
+        return Code(
+            function=None if name is None else readable(name),
+            library=library_of(name) or file,
+            place=f"{file}+{offset:x}",
         )
 
 
-def name_functions(job_dir: Path, report: Mapping[str, Any] | None, root: Path) -> None:
-    """Write which functions of the image at ``root`` the counted inference of a job ran, while the image is at hand."""
+def describe_code(job_dir: Path, report: Mapping[str, Any] | None, root: Path) -> None:
+    """Write what the code of a job's counted inferences is, while the image at ``root`` is at hand."""
     marks = read_marks(job_dir, report)
     try:
         maps = rundir.read_guest_file(job_dir / rundir.MAPS).decode(errors="replace")
@@ -91,15 +92,20 @@ def name_functions(job_dir: Path, report: Mapping[str, Any] | None, root: Path) 
     if isinstance(marks, str):
         return
     symbols = Symbols(maps, root)
-    found = {address: symbols.function(address) for address in marks.addresses.tolist()}
-    rundir.write_functions(job_dir, {address: (f.name, f.library) for address, f in found.items()})
+    rundir.write_code(job_dir, {address: symbols.code(address) for address in marks.addresses.tolist()})
 
 
 def library_of(name: str | None) -> str | None:
     """The kernel library whose naming a function follows, if any."""
     if name is None:
         return None
-    return next((library for pattern, library in _KERNEL_LIBRARIES if re.search(pattern, name)), None)
+    library = next((library for pattern, library in _C_NAMES if re.search(pattern, name)), None)
+    if library is not None or not name.startswith("_Z"):
+        return library
+    outermost = _NAMESPACE.search(name)  # those behind it are of its arguments
+    if outermost is None or outermost[1] != "6tflite":
+        return _NAMESPACES[outermost[1]] if outermost else None
+    return next((kernels for pattern, kernels in _TFLITE_KERNELS if re.search(pattern, readable(name))), "TFLite")
 
 
 def readable(name: str) -> str:
@@ -147,11 +153,11 @@ def _read_table(root: Path, path: str) -> _Table:
     from elftools.common.exceptions import ELFError  # noqa: PLC0415
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
-    # without isolation the guest sees the image where it is
-    file = (root / path.removeprefix(str(root)).lstrip("/")).resolve()
-    if not file.is_relative_to(root.resolve()) or not file.is_file():
-        return _Table()
     try:
+        # without isolation the guest sees the image where it is
+        file = (root / path.removeprefix(str(root)).lstrip("/")).resolve()
+        if not file.is_relative_to(root.resolve()) or not file.is_file():
+            return _Table()
         with file.open("rb") as opened:
             return _functions(ELFFile(opened))
     except (ELFError, OSError, ValueError):

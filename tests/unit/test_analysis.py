@@ -22,7 +22,7 @@ from tests.record_runs import RUNS
 from tests.unit.recorded import NAMES, copy, edit, result
 
 ENDED = "the model did not run to its end"
-EMULATED = "times are the emulator's on this host: they show proportions, not the device's speed"
+EMULATED = "times are not calibrated: they show proportions, not the device's speed"
 UNSEEN = "the run ended before this could be seen"
 
 

@@ -11,12 +11,13 @@ import onnx
 import pytest
 
 from sandbox.device import load_device, select_os
-from sandbox.engines.base import Job, Mount
+from sandbox.engines.base import Counting, Job, Mount
 from sandbox.errors import DataFileError, UsageError
 from sandbox.graph import ModelGraph, read_model
 from sandbox.metrics import Metric, Unavailable
-from sandbox.plan import ProfileRequest, budget, check_npz, choose_runtime, plan_jobs, resolve_shapes
+from sandbox.plan import ProfileRequest, budget, check_npz, choose_runtime, core_tick, plan_jobs, resolve_shapes
 from tests import zoo
+from tests.unit.guest.guest_modules import load
 from tests.unit.image.image_samples import built_image
 
 SPECS = Path(__file__).parents[2] / "device_specs"
@@ -223,6 +224,14 @@ class TestNpz:
         assert "not a readable .npz file" in self.refusal(path, any_batch).message
 
 
+@pytest.mark.parametrize(
+    ("clock_hz", "tick"), [(1_500_000_000, (2, 3)), (1_000_000_000, (1, 1)), (900_000_000, (10, 9)), (10**10, (1, 10))]
+)
+def test_a_tick_is_one_cycle(clock_hz: int, tick: tuple[int, int]) -> None:
+    device = DEVICE.model_copy(update={"cpu": DEVICE.cpu.model_copy(update={"clock_hz": clock_hz})})
+    assert core_tick(device) == tick
+
+
 class TestJobs:
     @staticmethod
     def jobs(graph: ModelGraph, folder: Path, **changes: Any) -> tuple[Job, ...]:
@@ -238,6 +247,7 @@ class TestJobs:
             "guest_code": folder / "guest",
             "identity": folder / "run" / "device",
             "emulated": True,
+            "native_parts": (folder / "plugin.so", folder / "clock-arm64.so"),
             **changes,
         }
         if "image" not in arguments:
@@ -293,9 +303,62 @@ class TestJobs:
             Mount(source=identity / "cpuinfo", target="/proc/cpuinfo"),
             Mount(source=identity / "cpu", target="/sys/devices/system/cpu"),
         )
-        assert self.jobs(tflite, tmp_path)[0].mounts == expected + emulated
+        native_parts = (
+            Mount(source=tmp_path / "plugin.so", target="/edge/plugin.so"),
+            Mount(source=tmp_path / "clock-arm64.so", target="/edge/clock.so"),
+        )
+        assert self.jobs(tflite, tmp_path)[0].mounts == expected + emulated + native_parts
         again = built_image(tmp_path / "again", [VALGRIND])
-        assert self.jobs(tflite, tmp_path, image=again, emulated=False)[0].mounts == expected
+        assert self.jobs(tflite, tmp_path, image=again, emulated=False)[0].mounts == expected + native_parts
+
+    def test_what_is_counted_and_with_which_clock(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        """The latency run keeps the host's clock; in the operator run profilers lose nothing to whole microseconds."""
+        latency, operators, heap = self.jobs(tflite, tmp_path)
+        parts = {"plugin": tmp_path / "plugin.so", "clock_library": tmp_path / "clock-arm64.so"}
+        assert latency.counting == Counting(**parts, clock=False, tick_ns=(2, 3), caches=None)
+        assert operators.counting == Counting(**parts, clock=True, tick_ns=(1000, 1), caches=None)
+        assert heap.counting is None
+        assert [(job.run_dir / "counts").is_dir() for job in (latency, operators)] == [True, True]
+        assert {(job.cwd, job.attached) for job in (latency, operators, heap)} == {("/edge/run", False)}
+
+    def test_nothing_is_counted_without_an_emulator(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        jobs = self.jobs(tflite, tmp_path, emulated=False, request={"caches": True})
+        assert [job.counting for job in jobs] == [None, None, None]
+        assert [told["counted"] for told in self.requests(jobs)] == [False, False, False]
+
+    @pytest.mark.parametrize(
+        ("known", "caches"),
+        [
+            ({}, "64:32768:8:1048576:8"),
+            ({"l3_bytes": 2**21}, "64:32768:8:1048576:8:2097152:8"),
+            ({"l2_bytes": None}, "64:32768:8"),
+        ],
+    )
+    def test_the_device_s_caches_in_the_operator_run(
+        self, tflite: ModelGraph, tmp_path: Path, known: dict[str, int | None], caches: str
+    ) -> None:
+        device = DEVICE.model_copy(update={"cpu": DEVICE.cpu.model_copy(update=known)})
+        latency, operators, _heap = self.jobs(tflite, tmp_path, device=device, request={"caches": True})
+        assert latency.counting is not None
+        assert operators.counting is not None
+        assert (latency.counting.caches, operators.counting.caches) == (None, caches)
+
+    def test_caches_that_the_spec_has_not(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        device = DEVICE.model_copy(update={"cpu": DEVICE.cpu.model_copy(update={"l1d_bytes": None})})
+        with pytest.raises(DataFileError) as caught:
+            self.jobs(tflite, tmp_path, device=device, request={"caches": True})
+        assert caught.value.message == "rpi4b: cpu.l1d_bytes is not known"
+        image = built_image(tmp_path / "again", [VALGRIND])
+        assert len(self.jobs(tflite, tmp_path, device=device, image=image)) == 3, "without --caches it is not asked for"
+
+    @pytest.mark.parametrize(("delegates", "told"), [(True, "default"), (False, "none")])
+    def test_delegates(self, tflite: ModelGraph, tmp_path: Path, delegates: bool, told: str) -> None:
+        jobs = self.jobs(tflite, tmp_path, request={"delegates": delegates})
+        assert {request["delegates"] for request in self.requests(jobs)} == {told}
+
+    @staticmethod
+    def requests(jobs: tuple[Job, ...]) -> list[dict[str, Any]]:
+        return [json.loads((job.run_dir / "request.json").read_text()) for job in jobs]
 
     def test_external_weights_travel_beside_the_model(self, tmp_path: Path) -> None:
         path = tmp_path / "big.onnx"
@@ -318,7 +381,7 @@ class TestJobs:
         jobs = self.jobs(
             tflite, tmp_path, request={"threads": 4, "seed": 7, "inputs": "zeros"}, shapes={"input": (2, 8, 8, 3)}
         )
-        requests = [json.loads((job.run_dir / "request.json").read_text()) for job in jobs]
+        requests = self.requests(jobs)
         assert requests[0] == {
             "schema": 1,
             "model": "/edge/model/tiny_conv_fp32.tflite",
@@ -332,12 +395,20 @@ class TestJobs:
             "npz": None,
             "shapes": {"input": [2, 8, 8, 3]},
             "profile": "latency",
+            "delegates": "default",
+            "counted": True,
+            "clock_library": "/edge/clock.so",
             "run_dir": "/edge/run",
         }
-        assert [(each["profile"], each["warmup"], each["repeat"]) for each in requests[1:]] == [
-            ("operators", 1, 3),
-            ("heap", 0, 1),
+        assert [(each["profile"], each["warmup"], each["repeat"], each["counted"]) for each in requests[1:]] == [
+            ("operators", 1, 1, True),
+            ("heap", 0, 1, False),
         ]
+
+    def test_every_request_is_one_that_the_guest_understands(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        for job in self.jobs(tflite, tmp_path):
+            found = load("request").read_request(job.run_dir / "request.json")
+            assert (found.profile, found.clock_library) == (job.name, "/edge/clock.so")
 
     def test_host_paths_are_not_told_to_the_guest(self, tflite: ModelGraph, tmp_path: Path) -> None:
         for job in self.jobs(tflite, tmp_path):

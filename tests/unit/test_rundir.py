@@ -15,6 +15,7 @@ from sandbox import rundir
 from sandbox.device import load_device, select_os
 from sandbox.engines.base import MemoryTrace, Outcome
 from sandbox.errors import DataFileError
+from sandbox.measurements import Code
 from sandbox.metrics import Metric, Unavailable
 from sandbox.record import (
     DeviceRecord,
@@ -54,11 +55,13 @@ RECORD = RunRecord(
         available=Unavailable(unavailable="no source"),
         memory_limit_bytes=4 * 2**30,
         memory_limit_source="the whole RAM",
+        tick_ns=(2, 3),
     ),
     image=Image(id="bookworm-arm64", title="Bookworm", digest="1" * 64),
     runtime=RuntimeRecord(name="onnxruntime", version="1.31.1", threads=1),
     engine=EngineRecord(name="local", emulator_digest="2" * 64, isolated=True),
     inputs="random (seed 0)",
+    caches=False,
     jobs=("latency", "heap"),
 )
 OUTCOME = Outcome(
@@ -103,6 +106,11 @@ def test_record_of_a_folder_that_is_none(tmp_path: Path) -> None:
     [
         ({"schema_version": 2}, "run.json: schema_version: Input should be 1"),
         ({"model": {**RECORD.model.model_dump(), "format": "caffe"}}, "run.json: model.format: Input should be "),
+        ({"caches": "perhaps"}, "run.json: caches: Input should be a valid boolean"),
+        (
+            {"device": {**RECORD.device.model_dump(), "tick_ns": [2]}},
+            "run.json: device.tick_ns.1: Field required",
+        ),
         ({"surprise": 1}, "run.json: surprise: Extra inputs are not permitted"),
     ],
 )
@@ -234,6 +242,55 @@ def test_a_file_larger_than_memory_is_not_read(tmp_path: Path) -> None:
         os.truncate(tmp_path / name, 1 << 40)
     assert rundir.read_phases(tmp_path) == ()
     assert rundir.read_runner_report(tmp_path) is None
+
+
+CODES = {
+    0x1000: Code(function="ruy::Pack", library="ruy", place="lib.so+10"),
+    2**64 - 1: Code(function=None, library="\u00fc\n.so", place="\u00fc\n.so+0"),
+}
+
+
+def test_code_reads_back(tmp_path: Path) -> None:
+    assert rundir.read_code(tmp_path) == {}
+    rundir.write_code(tmp_path, CODES)
+    assert rundir.read_code(tmp_path) == CODES
+    rundir.write_code(tmp_path, {})
+    assert rundir.read_code(tmp_path) == {}
+
+
+def test_code_is_not_written_through_what_the_guest_left(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / "code.json").symlink_to(victim)
+    assert rundir.read_code(tmp_path) == {}, "a link is not followed"
+    rundir.write_code(tmp_path, CODES)
+    assert victim.read_text() == "kept"
+    assert rundir.read_code(tmp_path) == CODES
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *HOSTILE,
+        b'{"1000": ["f", "lib"]}',
+        b'{"1000": ["f", "lib", "place", 4]}',
+        b'{"1000": null}',
+        b'{"1000": 3}',
+        b'{"zz": ["f", "lib", "place"]}',
+        b'{"1000": ' + b"[" * 100 + b"]" * 100 + b"}",
+    ],
+)
+def test_hostile_code_is_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "code.json").write_bytes(content)
+    assert rundir.read_code(tmp_path) == {}
+
+
+def test_code_of_the_guest_holds_text_alone(tmp_path: Path) -> None:
+    (tmp_path / "code.json").write_text('{"a": ["\\ud800", ["x"], {"y": 1}], "B": [null, null, 3]}')
+    assert rundir.read_code(tmp_path) == {
+        0xA: Code(function="?", library="['x']", place="{'y': 1}"),
+        0xB: Code(function=None, library="None", place="3"),
+    }
 
 
 def test_identity_is_the_device_s(tmp_path: Path) -> None:
