@@ -117,9 +117,9 @@ def _tree(pid: int) -> Iterator[int]:
     waiting = [pid]  # no recursion: a guest may fork a chain of any length
     while waiting:
         yield (parent := waiting.pop())
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                waiting += [int(child) for child in children.read_text().split()]
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            for thread in tuple(Path(f"/proc/{parent}/task").iterdir()):
+                waiting += [int(child) for child in (thread / "children").read_text().split()]
 
 
 def _resident_bytes(pid: int) -> int:

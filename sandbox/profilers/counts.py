@@ -176,12 +176,13 @@ def work(marks: Marks, segments: Iterable[Segment], kept: np.ndarray[Any, Any] |
     addresses: dict[int, int] = {}
     for address, count in zip(marks.addresses[ran].tolist(), map(round, in_block.tolist()), strict=True):
         addresses[address] = addresses.get(address, 0) + count
-    total = round(float(in_block.sum()))
+    classes = _by_class(np.rint((executions * shares) @ marks.classes))
+    total = sum(classes.values())
     ticks = sum(segment.ticks for segment in chosen)
     return Work(
         instructions=total,
         critical_path=round(ticks * total / everything) if everything > 0 else ticks,
-        classes=_by_class(np.rint((executions * shares) @ marks.classes)),
+        classes=classes,
         by_thread=by_thread,
         l2_lines=sum(segment.l2_lines for segment in chosen),
         dram_lines=sum(segment.dram_lines for segment in chosen),
