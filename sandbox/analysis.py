@@ -249,7 +249,8 @@ def _latency(
     emulated = outcome.emulator is not None
     counts = inference.inference_counts(works, _counted_by(outcome))
     if isinstance(works, tuple) and works:
-        samples = tuple(inference.seconds(each.critical_path, record.device.tick_ns) for each in works)
+        paths = (each.critical_path for each in works if each.critical_path > 0)  # else it is no count of ours
+        samples = tuple(inference.seconds(path, record.device.tick_ns) for path in paths)
         source = ops.TICK_SOURCE
     else:
         samples = _clocked(report)

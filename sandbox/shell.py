@@ -171,14 +171,20 @@ def _find(name: str, share: Path, root: Path) -> tuple[str, Path] | None:
     else:
         places = [(f"/{folder}/{name}", root / folder / name) for folder in _PATH]
     for inside, host in places:
-        for _link in range(_MOST_LINKS):
-            if not host.is_symlink():
-                break
-            target = host.readlink()  # an absolute one is the guest's
-            host = root / target.relative_to("/") if target.is_absolute() else host.parent / target
-        if not host.is_symlink() and host.is_file():
-            return inside, host
+        file = _followed(host, root)
+        if not file.is_symlink() and file.is_file():
+            return inside, file
     return None
+
+
+def _followed(path: Path, root: Path) -> Path:
+    """Where the guest's links lead: absolute ones start at the image's root."""
+    for _link in range(_MOST_LINKS):
+        if not path.is_symlink():
+            break
+        target = path.readlink()
+        path = root / target.relative_to("/") if target.is_absolute() else path.parent / target
+    return path
 
 
 def _processes(folder: Path) -> tuple[tuple[int, Counters], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,40 +9,12 @@ from typing import Any
 from backend import OperatorProfile, Row, numbered, operator_row
 from tflite_events import EventRecorder
 from tflite_hook import HookError, set_profiler
+from xnnpack_names import xnnpack_dtype, xnnpack_type
 
 #: XNNPACK times its operators with a microsecond clock.
 MICROSECOND = 1000
 #: The one delegate that these wheels apply by themselves and that reports operators.
 XNNPACK = "XNNPACK"
-#: XNNPACK writes the types into its operators' names: "Convolution (NHWC, QC8) IGEMM".
-XNNPACK_DTYPES = {
-    "F16": "float16",
-    "F32": "float32",
-    "QC8": "int8",
-    "QS8": "int8",
-    "QU8": "uint8",
-    "S16": "int16",
-    "S32": "int32",
-    "S8": "int8",
-    "U8": "uint8",
-}
-#: XNNPACK's names of operators ("Average Pooling (NHWC, F32)") that do what one TFLite operator does.
-XNNPACK_TYPES = {
-    "Add": "ADD",
-    "Average Pooling": "AVERAGE_POOL_2D",
-    "Concatenate": "CONCATENATION",
-    "Convolution": "CONV_2D",
-    "Deconvolution": "TRANSPOSE_CONV",
-    "Fully Connected": "FULLY_CONNECTED",
-    "Max Pooling": "MAX_POOL_2D",
-    "Multiply": "MUL",
-    "Sigmoid": "LOGISTIC",
-    "Softmax": "SOFTMAX",
-    "Static Reshape": "RESHAPE",
-    "Subtract": "SUB",
-    "Tanh": "TANH",
-    "Transpose": "TRANSPOSE",
-}
 
 
 @dataclass
@@ -214,24 +185,6 @@ def with_shapes(rows: Sequence[Row], delegated: Sequence[tuple[str, list[int] | 
 def _kind(type_: str) -> str:
     """XNNPACK runs 1x1 convolutions as fully connected."""
     return "CONV_2D" if type_ == "FULLY_CONNECTED" else type_
-
-
-def xnnpack_type(tag: str) -> str:
-    """XNNPACK's operator under TFLite's name for it, or under its own where there is no such name.
-
-    It is the operator that ran, which may differ from the model's: XNNPACK runs 1x1 convolutions as fully connected.
-    """
-    operator = tag.split(" (", 1)[0].strip()
-    if operator == "Convolution" and "DWConv" in tag:
-        return "DEPTHWISE_CONV_2D"
-    return XNNPACK_TYPES.get(operator, operator)
-
-
-def xnnpack_dtype(tag: str) -> str | None:
-    """The element type in XNNPACK's name for the operator, if it is one that numpy knows."""
-    inside = re.search(r"\(([^)]*)\)", tag)
-    words = inside.group(1).replace(" ", "").split(",") if inside else []
-    return next((XNNPACK_DTYPES[word] for word in words if word in XNNPACK_DTYPES), None)
 
 
 class _OpDetails:

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 
 from sandbox.analysis import analyse
 from sandbox.errors import DataFileError, UsageError
+from sandbox.measurements import Op
 from sandbox.metrics import Metric, Unavailable
+from sandbox.profilers.ops import TICK_SOURCE
 from sandbox.record import RunRecord
 from sandbox.result import CheckId, CheckStatus, Result, VerdictStatus
 from tests.record_runs import RUNS
+from tests.unit.profilers.count_files import INFERENCE, block, delta
 from tests.unit.recorded import NAMES, copy, edit, result
 
 ENDED = "the model did not run to its end"
@@ -40,7 +43,7 @@ def checks_of(found: Result) -> dict[CheckId, CheckStatus]:
 @pytest.mark.parametrize(
     ("name", "verdict", "failed", "reason"),
     [
-        ("ready", "ready", None, "memory: peak 39.2 MB of 3.75 GB: 99% left"),
+        ("ready", "ready", None, "memory: peak 39"),
         (
             "out_of_memory",
             "not_ready",
@@ -99,26 +102,57 @@ def test_the_ready_run_in_figures() -> None:
     ]
     assert len(found.memory.timeline) > 10
 
-    report = json.loads((RUNS / "ready" / "latency" / "runner.json").read_text())
-    assert found.latency.samples == tuple(ns / 1e9 for ns in report["latencies_ns"])
-    mean = found.latency.mean
+    mean, path = found.latency.mean, found.latency.counts.critical_path
     assert isinstance(mean, Metric)
+    assert isinstance(path, Metric)
+    assert len(found.latency.samples) == 5
     assert mean.value == pytest.approx(sum(found.latency.samples) / 5)
+    assert mean.value == pytest.approx(path.value * 2 / 3 * 1e-9, rel=1e-6), "a cycle of 1.5 GHz for each instruction"
     assert (mean.low, mean.high) == (min(found.latency.samples), max(found.latency.samples))
-    assert mean.source is not None
-    assert mean.source.endswith(", wall time on this host")
+    assert (mean.mode, mean.source) == ("emulated", TICK_SOURCE)
     assert found.latency.p95 == Unavailable(unavailable="5 inferences are too few for a 95th percentile")
     throughput = found.latency.throughput
     assert isinstance(throughput, Metric)
     assert throughput.value == pytest.approx(1 / mean.value)
     assert throughput.low == pytest.approx(1 / max(found.latency.samples))
 
-    assert len(found.ops) == 31
-    assert {op.status for op in found.ops} == {"native"}
+    assert len(found.ops) == 32
+    assert {op.status for op in found.ops[:-1]} == {"native"}
     assert (found.ops[0].type, found.ops[0].name, found.ops[0].dtype) == ("CONV_2D", "conv", "int8")
+    assert found.ops[0].shape == (1, 64, 64, 8)
     assert found.ops_unavailable is None
     assert found.runtime.python == "3.11.2"
     assert found.runtime.numpy == "1.24.2"
+
+
+def instructions_of(op: Op) -> float:
+    assert isinstance(op.instructions, Metric)
+    return op.instructions.value
+
+
+def test_the_ready_run_s_instructions() -> None:
+    found = result("ready")
+    whole = found.latency.counts.instructions
+    assert isinstance(whole, Metric)
+    assert (whole.unit, whole.mode) == ("instruction", "emulated")
+    assert str(whole.source).endswith(", counting plugin")
+    assert whole.low is not None
+    assert whole.high is not None
+    assert whole.low <= whole.value <= whole.high <= whole.low * 1.02
+    assert [work.thread for work in found.latency.counts.threads] == [0]
+    assert sum(found.latency.counts.classes.values()) == pytest.approx(whole.value, rel=0.02)
+
+    outside = found.ops[-1]
+    assert (outside.status, outside.type) == ("outside", "(outside operators)")
+    assert sum(map(instructions_of, found.ops)) == pytest.approx(whole.value, rel=0.02)
+    assert instructions_of(outside) < 0.05 * whole.value
+    for op in found.ops:
+        assert sum(op.classes.values()) == pytest.approx(instructions_of(op), abs=20)
+        assert isinstance(op.lines_from_l2, Unavailable)
+    conv, depthwise = found.ops[0], found.ops[1]
+    assert {kernel.library for kernel in conv.kernels} >= {"gemmlowp"}
+    assert depthwise.kernels[0].library == "TFLite optimised kernels"
+    assert "DepthwiseConv" in str(depthwise.kernels[0].function)
 
 
 def test_the_ready_run_s_heap() -> None:
@@ -161,7 +195,7 @@ def test_the_missing_operator_is_named_with_its_reason() -> None:
 def test_no_recording_names_a_folder_of_the_machine_that_made_it() -> None:
     for path in RUNS.rglob("*"):
         if path.is_file() and path.suffix != ".out":
-            text = path.read_text()
+            text = path.read_bytes().decode(errors="replace")
             assert not [word for word in ("/tmp/", "/home/", "/root/", os.getcwd()) if word in text], path  # noqa: PTH109
 
 
@@ -272,7 +306,7 @@ def test_rows_with_a_note_are_kept(tmp_path: Path) -> None:
     edit(folder / "operators" / "runner.json", lambda report: report.update(operators_unavailable="clock is coarse"))
     found = analyse(folder)
     assert found.ops_unavailable == "clock is coarse"
-    assert {op.status for op in found.ops} == {"native"}
+    assert {op.status for op in found.ops} - {"outside"} == {"native"}
 
 
 def test_inputs_that_cannot_be_fed_are_a_wrong_call(tmp_path: Path) -> None:
@@ -297,7 +331,7 @@ def test_inputs_that_cannot_be_fed_are_a_wrong_call(tmp_path: Path) -> None:
     ],
 )
 def test_hostile_latencies(tmp_path: Path, values: object, samples: tuple[float, ...]) -> None:
-    folder = copy("ready", tmp_path)
+    folder = uncounted(tmp_path)
     edit(folder / "latency" / "runner.json", lambda report: report.update(latencies_ns=values))
     latency = analyse(folder).latency
     assert latency.samples == samples
@@ -306,12 +340,148 @@ def test_hostile_latencies(tmp_path: Path, values: object, samples: tuple[float,
 
 
 def test_enough_inferences_have_a_95th_percentile(tmp_path: Path) -> None:
-    folder = copy("ready", tmp_path)
+    folder = uncounted(tmp_path)
     times = [n * 1_000_000 for n in range(1, 101)]
     edit(folder / "latency" / "runner.json", lambda report: report.update(latencies_ns=times))
     p95 = analyse(folder).latency.p95
     assert isinstance(p95, Metric)
     assert (p95.value, p95.unit) == (0.095, "second")
+
+
+# What was counted
+
+
+def uncounted(tmp_path: Path) -> Path:
+    """The ready run as of an emulator that loads no plugins."""
+    folder = copy("ready", tmp_path)
+    for job in ("latency", "operators"):
+        shutil.rmtree(folder / job / "counts", ignore_errors=True)
+        (folder / job / "code.json").unlink(missing_ok=True)
+    return folder
+
+
+def count(job_dir: Path, *, pid: object = 7) -> Path:
+    """Where the marks of this job belong."""
+    (job_dir / "counts").mkdir(exist_ok=True)
+    edit(job_dir / "runner.json", lambda report: report.update(pid=pid))
+    return job_dir / "counts" / "7.marks"
+
+
+BLOCKS = block(0, 0x1000, vector_fma=10) + block(1, 0x2000, integer=1)
+
+
+def test_times_are_those_of_the_counted_inferences(tmp_path: Path) -> None:
+    folder = uncounted(tmp_path)
+    count(folder / "latency").write_bytes(
+        BLOCKS
+        + delta((0, 0, 300), token=INFERENCE, since=1000, time=4000)
+        + delta((0, 0, 300), (1, 2, 600), token=INFERENCE, since=9000, time=15_000)
+    )
+    latency = analyse(folder).latency
+    assert latency.samples == pytest.approx((2e-6, 4e-6))
+    assert isinstance(latency.mean, Metric)
+    assert (latency.mean.value, latency.mean.mode) == (pytest.approx(3e-6), "emulated")
+    assert latency.mean.source == TICK_SOURCE
+    assert isinstance(latency.counts.instructions, Metric)
+    assert (latency.counts.instructions.value, latency.counts.instructions.high) == (3300, 3600)
+    assert latency.counts.classes == {"vector_fma": 3000, "integer": 600}
+    assert [work.thread for work in latency.counts.threads] == [0, 2]
+
+
+def test_without_counts_times_are_the_runner_s_and_the_reason_is_told(tmp_path: Path) -> None:
+    folder = uncounted(tmp_path)
+    report = json.loads((folder / "latency" / "runner.json").read_text())
+    found = analyse(folder)
+    why = Unavailable(unavailable="the run left no counts: its emulator loads no plugins")
+    assert found.latency.counts.instructions == found.latency.counts.critical_path == why
+    assert found.latency.samples == tuple(ns / 1e9 for ns in report["latencies_ns"])
+    assert isinstance(found.latency.mean, Metric)
+    assert str(found.latency.mean.source).endswith(", wall time on this host")
+    assert len(found.ops) == 31
+    assert {op.instructions for op in found.ops} == {why}
+    assert isinstance(found.ops[0].time, Metric)
+    assert found.verdict.status == "ready"
+
+
+def test_what_the_plugin_could_not_do_is_the_reason(tmp_path: Path) -> None:
+    folder = uncounted(tmp_path)
+    said = "edge-sandbox counting plugin: cannot write /edge/run/counts: No space left on device\n"
+    edit(folder / "latency" / "outcome.json", lambda told: told.update(stderr=said))
+    assert analyse(folder).latency.counts.instructions == Unavailable(
+        unavailable="cannot write /edge/run/counts: No space left on device"
+    )
+
+
+def test_the_host_s_own_core_counts_nothing(tmp_path: Path) -> None:
+    folder = copy("ready", tmp_path)
+    for job in ("latency", "operators"):
+        edit(folder / job / "outcome.json", lambda told: told.update(emulator=None))
+    found = analyse(folder)
+    why = "the native engine runs on this host's own core: instructions are counted under emulation only"
+    assert found.latency.counts.instructions == Unavailable(unavailable=why)
+    assert {op.instructions for op in found.ops} == {Unavailable(unavailable=why)}
+    assert isinstance(found.latency.mean, Metric)
+    assert (found.latency.mean.mode, found.latency.mean.source) == ("measured", "wall time on this host's own core")
+
+
+def operators(folder: Path) -> None:
+    """Two operators in place of the run's own."""
+    place = count(folder / "operators")
+    place.write_bytes(
+        BLOCKS
+        + delta(token=0, since=0, time=5)
+        + delta((0, 0, 30), token=1, since=5, time=305)
+        + delta((1, 0, 40), token=INFERENCE, since=305, time=345)
+    )
+    (folder / "operators" / "code.json").write_text('{"1000": ["xnn_gemm", "XNNPACK", "lib.so+1000"]}')
+    rows = [{"type": "CONV_2D", "name": "conv", "delegate": "XNNPACK", "marks": [[0, 1]], "time_ns": 5}]
+    edit(folder / "operators" / "runner.json", lambda report: report.update(operators=rows))
+
+
+def test_operators_have_their_instructions(tmp_path: Path) -> None:
+    folder = uncounted(tmp_path)
+    operators(folder)
+    conv, outside = analyse(folder).ops
+    assert (conv.status, conv.kernels[0].function, conv.kernels[0].library) == ("delegated", "xnn_gemm", "XNNPACK")
+    assert (instructions_of(conv), instructions_of(outside)) == (300, 40)
+    assert isinstance(conv.lines_from_l2, Unavailable)
+    assert outside.kernels[0].library == "unknown"
+    edit(folder / "run.json", lambda record: record.update(caches=True))
+    assert isinstance(analyse(folder).ops[0].lines_from_l2, Metric)
+
+
+def test_what_lies_outside_operators_is_none_of_them(tmp_path: Path) -> None:
+    folder = uncounted(tmp_path)
+    operators(folder)
+    (check,) = (check for check in analyse(folder).checks if check.id == "operators")
+    assert check.reason.endswith("(0 native, 1 delegated after fusing)")
+
+
+def test_the_profiler_s_own_work_is_taken_off_by_the_latency_run(tmp_path: Path) -> None:
+    """Where the same file was mapped elsewhere: code is known by its place in the file."""
+    folder = uncounted(tmp_path)
+    operators(folder)
+    code = {"1000": ["xnn_gemm", "XNNPACK", "lib.so+1000"], "2000": [None, "python3.11", "python3.11+20"]}
+    (folder / "operators" / "code.json").write_text(json.dumps(code))
+    moved = {"5000": code["1000"], "6000": code["2000"]}
+    (folder / "latency" / "code.json").write_text(json.dumps(moved))
+    count(folder / "latency").write_bytes(
+        block(0, 0x5000, vector_fma=10)
+        + block(1, 0x6000, integer=1)
+        + delta((0, 0, 30), (1, 0, 10), token=INFERENCE, time=310)
+    )
+    conv, outside = analyse(folder).ops
+    assert (instructions_of(conv), instructions_of(outside)) == (300, 10)
+
+
+@pytest.mark.parametrize("since", [10, 2**64 - 1])
+def test_an_inference_that_took_no_time(tmp_path: Path, since: int) -> None:
+    """No run has one; a guest that writes over its counts may."""
+    folder = uncounted(tmp_path)
+    count(folder / "latency").write_bytes(BLOCKS + delta((0, 0, 3), token=INFERENCE, since=since, time=10))
+    found = analyse(folder)
+    assert Result.model_validate_json(found.model_dump_json()) == found
+    assert not [sample for sample in found.latency.samples if sample <= 0]
 
 
 def test_what_the_runtime_says_of_itself(tmp_path: Path) -> None:
@@ -371,6 +541,11 @@ WORDS = st.sampled_from(
         "delegate",
         "resolution_ns",
         "cause",
+        "pid",
+        "marks",
+        "reported",
+        "spans_us",
+        "shape",
     ]
 )
 SCALARS = (
@@ -386,7 +561,12 @@ VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(), inner, max_size=6)
 )
 ROWS = st.lists(
-    st.fixed_dictionaries({}, optional=dict.fromkeys(("type", "name", "dtype", "delegate", "time_ns"), VALUES))
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ("type", "name", "dtype", "delegate", "time_ns", "marks", "reported", "spans_us", "shape"), VALUES
+        ),
+    )
 )
 REPORTS = st.fixed_dictionaries(
     {},
@@ -396,13 +576,27 @@ REPORTS = st.fixed_dictionaries(
         "latencies_ns": st.lists(SCALARS) | VALUES,
         "runtime": VALUES,
         "operators_unavailable": VALUES,
+        "pid": st.just(7) | VALUES,
     },
 )
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy("ready", tmp_path_factory.mktemp("hostile"))
+    folder = uncounted(tmp_path_factory.mktemp("hostile"))
+    operators(folder)
+    shutil.copytree(folder / "operators" / "counts", folder / "latency" / "counts")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A run with two operators, and the marks of both its jobs."""
+    folder = uncounted(tmp_path_factory.mktemp("counted"))
+    operators(folder)
+    good = (folder / "operators" / "counts" / "7.marks").read_bytes()
+    count(folder / "latency").write_bytes(good)
+    return folder, good
 
 
 def assert_sane(folder: Path) -> None:
@@ -424,10 +618,20 @@ def test_whatever_the_guest_reports(hostile: Path, report: Any) -> None:
 @settings(max_examples=50, deadline=None)
 def test_whatever_bytes_the_guest_writes(hostile: Path, content: bytes) -> None:
     for job in ("latency", "operators"):
-        for name in ("runner.json", "phases.jsonl"):
+        for name in ("runner.json", "phases.jsonl", "code.json"):
             (hostile / job / name).write_bytes(content)
     (hostile / "heap" / "massif.out").write_bytes(content)
     assert_sane(hostile)
+
+
+@given(place=st.integers(0, 400), change=st.binary(min_size=1, max_size=80))
+@settings(max_examples=100, deadline=None)
+def test_whatever_the_guest_writes_over_its_counts(counted: tuple[Path, bytes], place: int, change: bytes) -> None:
+    folder, good = counted
+    for job in ("latency", "operators"):
+        marks = folder / job / "counts" / "7.marks"
+        marks.write_bytes(good[:place] + change + good[place + len(change) :])
+    assert_sane(folder)
 
 
 @pytest.mark.parametrize("depth", [10, 20, 900, 100_000])

@@ -168,3 +168,25 @@ def test_streams_go_to_the_given_file(tmp_path: Path) -> None:
         assert running.stdout is None
         assert subprocess.DEVNULL < 0
     assert path.read_text() == "err\n"
+
+
+def test_streams_are_closed_unless_they_are_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
+    with process.start(shell("echo lost; echo lost >&2; read line; exit $?")) as running:
+        assert running.wait(10) == 1, "nothing to read"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_streams_of_this_process(capfd: pytest.CaptureFixture[str]) -> None:
+    with process.start(shell("echo out; echo err >&2"), stdout=None, stderr=None) as running:
+        assert running.wait(10) == 0
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+@pytest.mark.parametrize(("stdin", "read"), [(True, "from here\n"), (False, "\n")])
+def test_input_of_this_process(stdin: bool, read: str, tmp_path: Path) -> None:
+    """A program reads what this process would, but only where that was asked for."""
+    (tmp_path / "input").write_text("from here\n")
+    asked = f"from sandbox import process\nwith process.start(['/bin/sh', '-c', 'read x; echo $x'], stdout=None, stdin={stdin}) as p: p.wait(10)"
+    with (tmp_path / "input").open("rb") as file:
+        done = subprocess.run([sys.executable, "-c", asked], stdin=file, capture_output=True, text=True, check=True)
+    assert done.stdout == read

@@ -77,6 +77,12 @@ def test_the_run_folder_alone_is_writable(job: Job) -> None:
     assert options(words, "--chdir", 1) == [("/edge/run",)]
 
 
+def test_a_job_may_begin_in_another_folder(job: Job) -> None:
+    words = sandbox_arguments(replace(job, cwd="/edge/share"), EMULATOR)
+    assert options(words, "--chdir", 1) == [("/edge/share",)]
+    assert options(words, "--bind", 2) == [(str(job.run_dir), "/edge/run")]
+
+
 def test_all_else_of_the_host_is_read_only_and_named(job: Job, tmp_path: Path) -> None:
     words = sandbox_arguments(job, EMULATOR)
     assert options(words, "--ro-bind", 2) == [
@@ -175,6 +181,14 @@ class TestRun:
         assert outcome.stderr == "out\nerr\n"
         assert (outcome.isolation, outcome.limit_mechanism, outcome.emulator) == ("none", "none", None)
         assert 0 < outcome.seconds < 20
+
+    def test_an_attached_job_talks_to_the_tool_s_own_streams(
+        self, job: Job, guard: Guard, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        outcome = run("echo out; echo err >&2; exit 3", replace(job, attached=True), guard)
+        assert (outcome.exit_code, outcome.stderr) == (3, "")
+        assert capfd.readouterr() == ("out\n", "err\n")
+        assert not (job.run_dir / "stderr.txt").exists()
 
     def test_environment_is_not_the_host_s(self, job: Job, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SECRET", "host")

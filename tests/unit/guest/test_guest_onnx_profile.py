@@ -12,7 +12,7 @@ onnx_profile = load("onnx_profile")
 
 
 def node(name: str, op: str, ts: int, dur: int, *, index: str = "0", types: Any = None) -> dict[str, Any]:
-    arguments = {
+    arguments: dict[str, Any] = {
         "op_name": op,
         "provider": "CPUExecutionProvider",
         "node_index": index,
@@ -50,6 +50,10 @@ def test_warm_up_is_left_out_and_the_rest_averaged(tmp_path: Path) -> None:
         "calls": 2,
         "time_ns": 30_000,
         "resolution_ns": 1000,
+        "shape": None,
+        "marks": (),
+        "reported": (),
+        "spans_us": [(1001, 20), (2001, 40)],
     }
 
 
@@ -79,3 +83,21 @@ def test_a_trace_without_nodes_is_a_reason(tmp_path: Path) -> None:
 def test_float_is_named_as_numpy_does(tmp_path: Path) -> None:
     (row,) = read(tmp_path, [node("a", "Add", 1, 2, types=[{"float": [1]}]), run(0, 9)], 1).rows
     assert row["dtype"] == "float32"
+
+
+def test_times_of_nodes_inside_others_are_kept_whole(tmp_path: Path) -> None:
+    """Whose counts are whose is told by nesting: a span, other than a time, is not less what is inside it."""
+    rows = read(tmp_path, [node("if", "If", 10, 50), node("in", "Add", 15, 20, index="1"), run(0, 100)], 1).rows
+    assert [row["spans_us"] for row in rows] == [[(10, 50)], [(15, 20)]]
+
+
+def test_the_shape_is_the_first_output_s(tmp_path: Path) -> None:
+    events = [node("a", "Split", 1, 2), run(0, 9)]
+    for shapes, expected in (
+        ([{"float": [1, 3]}, {"float": [7]}], [1, 3]),
+        ([{"float": []}], []),
+        *((nonsense, None) for nonsense in ([], None, "x", [{}], [{"float": 3}])),
+    ):
+        events[0]["args"]["output_type_shape"] = shapes
+        (row,) = read(tmp_path, events, 1).rows
+        assert row["shape"] == expected

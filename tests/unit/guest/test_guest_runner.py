@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sandbox.image.emulator import host_architecture
+from sandbox.resources import data_directory
 from tests.unit.guest.guest_modules import GUEST, load
 
 FAKES = Path(__file__).resolve().parent / "fakes"
@@ -86,6 +88,39 @@ def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_operators_of_onnx(tmp_path: Path) -> None:
     (row,) = onnx(tmp_path, {}, profile="operators").report["operators"]
     assert (row["type"], row["name"], row["calls"], row["time_ns"]) == ("Mul", "double", 2, 7000)
+
+
+def test_who_the_plugin_counted_is_told(tmp_path: Path) -> None:
+    pid = onnx(tmp_path, {}).report["pid"]
+    assert isinstance(pid, int)
+    assert pid > 1
+    assert not (tmp_path / "maps.txt").exists(), "addresses are of use where something was counted"
+
+
+CLOCK = data_directory("native") / f"clock-{host_architecture()}.so"
+
+
+@pytest.mark.parametrize("profile", ["latency", "operators"])
+def test_a_counted_run(tmp_path: Path, profile: str) -> None:
+    """Threads that look for work in a loop would be counted as if they had found some: that is switched off."""
+    entries = {"session.intra_op.allow_spinning": "0"}
+    run = onnx(tmp_path, {"entries": entries}, profile=profile, counted=True, clock_library=str(CLOCK))
+    said = "edge-sandbox clock: cannot map" if profile == "operators" else ""  # there is no plugin here
+    assert (run.process.returncode, run.process.stderr[: len(said) or None]) == (0, said)
+    assert "r-xp" in (tmp_path / "maps.txt").read_text()
+    assert len(run.report["latencies_ns"]) == 2
+    if profile == "operators":
+        (row,) = run.report["operators"]
+        assert row["spans_us"] == [[100, 7], [200, 7]]
+
+
+def test_a_run_that_is_not_counted_keeps_the_session_s_own_way_to_wait(tmp_path: Path) -> None:
+    assert onnx(tmp_path, {"entries": {}}).process.returncode == 0
+
+
+def test_a_clock_library_that_is_not_there_ends_a_counted_operator_run(tmp_path: Path) -> None:
+    run = onnx(tmp_path, {}, profile="operators", counted=True, clock_library="/no/such/clock.so")
+    assert (run.process.returncode, run.report["error"]["type"]) == (1, "OSError")
 
 
 def test_a_profile_that_fails_costs_only_the_profile(tmp_path: Path) -> None:
@@ -175,6 +210,7 @@ request_module = load("request")
         ({"schema": 2}, "request schema 2 is not 1"),
         ({"colour": "red"}, "colour"),
         ({"inputs": "ones"}, "inputs is 'ones'"),
+        ({"delegates": "gpu"}, "delegates is 'gpu', must be one of default, none"),
         ({"inputs": "npz"}, "no npz file"),
         ({"repeat": 0}, "at least 1"),
         ({"format": "onnx"}, "tflite-runtime does not run onnx models"),

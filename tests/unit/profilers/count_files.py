@@ -26,9 +26,9 @@ def counters(
 ) -> bytes:  # fmt: skip
     """A whole ``<pid>.counts``; ``used`` is what it says of its threads where that is not the truth."""
     head = (magic, version, attached, len(threads) if used is None else used)
-    times = (2, 3, 10**12, 10**18, 0, 0, 0)
+    times = (2, 3, 10**12, 10**18, 0)
     slots = bytes(2 * 4 * _THREADS)
-    return struct.pack("<4I2I4QII", *head, *times, flags) + slots + b"".join(threads).ljust(256 * _THREADS, b"\0")
+    return struct.pack("<4I2I3Q2I", *head, *times, flags, 0) + slots + b"".join(threads).ljust(256 * _THREADS, b"\0")
 
 
 def block(index: int, address: int, **classes: int) -> bytes:

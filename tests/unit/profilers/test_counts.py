@@ -35,9 +35,7 @@ def plain(segment: Segment) -> tuple[Any, ...]:
 
 
 def test_counters() -> None:
-    data = counters(
-        thread(1000, waited=10, classes={"integer": 600, "branch": 300, "unknown": 90}), thread(7), used=2
-    )
+    data = counters(thread(1000, waited=10, classes={"integer": 600, "branch": 300, "unknown": 90}), thread(7), used=2)
     found = parse_counters(data)
     assert (found.attached, found.complete, found.overflow) == (True, True, False)
     assert found.threads == (
@@ -87,11 +85,11 @@ def test_counters_of_another_version(wrong: dict[str, int]) -> None:
     assert caught.value.hint == "pip install . again"
 
 
-@given(head=st.binary(min_size=56, max_size=56), body=st.binary(max_size=512))
+@given(head=st.binary(min_size=48, max_size=48), body=st.binary(max_size=512))
 @settings(max_examples=50, deadline=None)
 def test_whatever_the_guest_writes_over_its_counters(head: bytes, body: bytes) -> None:
     whole = counters()
-    found = parse_counters(whole[:8] + head + whole[64:8256] + body + whole[8256 + len(body) :])
+    found = parse_counters(whole[:8] + head + whole[56:8248] + body + whole[8248 + len(body) :])
     for each in found.threads:
         assert each.retired >= 0
         assert set(each.classes) <= set(CLASSES)

@@ -135,9 +135,7 @@ def test_a_worker_that_was_not_there_in_the_first_inference() -> None:
     assert found.threads[1].instructions == metric(25, 0, 50)
 
 
-@pytest.mark.parametrize(
-    ("works", "reason"), [("no plugin", "no plugin"), ((), "the run counted no inference")]
-)
+@pytest.mark.parametrize(("works", "reason"), [("no plugin", "no plugin"), ((), "the run counted no inference")])
 def test_no_counts_have_a_reason(works: str | tuple[Work, ...], reason: str) -> None:
     found = inference.inference_counts(works, "QEMU")
     assert found.instructions == found.critical_path == Unavailable(unavailable=reason)

@@ -102,7 +102,7 @@ FILE = "libkernels.so.1"
 @pytest.mark.parametrize("table", [".symtab", ".dynsym"])
 @pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize(
-    ("address", "name", "library"),
+    "expected",
     [
         (0x11000, None, FILE),
         (0x1101F, None, FILE),
@@ -120,7 +120,8 @@ FILE = "libkernels.so.1"
         (0x11FFF, "the_last", FILE),
     ],
 )
-def test_functions(tmp_path: Path, address: int, name: str | None, library: str, wide: bool, table: str) -> None:
+def test_functions(tmp_path: Path, expected: tuple[int, str | None, str], wide: bool, table: str) -> None:
+    address, name, library = expected
     symbols = symbols_of(tmp_path, elf(SYMBOLS, wide=wide, table=table))
     assert symbols.code(BASE + address) == Code(function=name, library=library, place=f"{FILE}+{address - 0x10000:x}")
 

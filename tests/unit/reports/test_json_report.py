@@ -30,7 +30,8 @@ def test_what_is_absent_is_null_or_has_a_reason_never_missing() -> None:
     assert document["latency"]["mean"] == {"unavailable": "the model did not run to its end"}
     assert document["runtime"]["python"] is None
     assert set(document["ops"][0]) == {
-        *("index", "type", "name", "dtype", "delegate", "instructions", "time", "status", "detail")
+        *("index", "type", "name", "dtype", "shape", "delegate", "instructions", "classes", "kernels"),
+        *("lines_from_l2", "lines_from_dram", "time", "status", "detail"),
     }
     assert document["ops"][0]["detail"] is None
 

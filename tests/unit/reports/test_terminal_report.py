@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.cells import cell_len
 
-from sandbox.measurements import Op
+from sandbox.measurements import Counts, Kernel, Op, ThreadWork
 from sandbox.metrics import Metric, Unavailable
 from sandbox.reports import terminal
 from sandbox.result import Check, Result
@@ -29,9 +29,18 @@ def a_terminal_with_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
+def instructions(count: int) -> Metric:
+    return Metric(value=count, unit="instruction", mode="emulated")
+
+
+def a_kernel(library: str, count: int = 1) -> Kernel:
+    return Kernel(function=None, library=library, instructions=instructions(count))
+
+
 def an_op(
     *, index: int = 0, type_: str = "CONV_2D", name: str = "conv", seconds: float | None = 0.5, status: str = "native",
-    delegate: str | None = None, dtype: str | None = "int8", detail: str | None = None,
+    delegate: str | None = None, dtype: str | None = "int8", detail: str | None = None, count: int | None = None,
+    kernels: Sequence[Kernel] = (),
 ) -> Op:  # fmt: skip
     nothing = Unavailable(unavailable="none")
     time = nothing if seconds is None else Metric(value=seconds, unit="second", mode="emulated")
@@ -43,7 +52,12 @@ def an_op(
             "dtype": dtype,
             "delegate": delegate,
             "detail": detail,
-            "instructions": nothing,
+            "shape": None,
+            "instructions": instructions(count) if count is not None else nothing,
+            "classes": {},
+            "kernels": kernels,
+            "lines_from_l2": nothing,
+            "lines_from_dram": nothing,
             "time": time,
             "status": status,
         }

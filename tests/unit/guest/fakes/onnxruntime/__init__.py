@@ -1,6 +1,7 @@
 """A stand-in for ONNX Runtime: the "model" is a JSON file that says how the session behaves.
 
-Keys: ``shape`` of input "x" (-1 is dynamic), ``raise`` and ``kill`` with the method in which that happens.
+Keys: ``shape`` of input "x" (-1 is dynamic), ``raise`` and ``kill`` with the method in which that happens, ``entries``
+that the session's configuration must have.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ __version__ = "9.9.9"
 class SessionOptions(SimpleNamespace):
     """Takes any option."""
 
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        self.entries = {**getattr(self, "entries", {}), key: value}
+
 
 class InferenceSession:
     """Doubles its input."""
@@ -31,6 +35,8 @@ class InferenceSession:
         assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
         self._script = json.loads(Path(path).read_text(encoding="utf-8"))
         self._options = sess_options
+        if "entries" in self._script:
+            assert getattr(sess_options, "entries", {}) == self._script["entries"]
         self._runs = 0
         self._misbehave("load")
 

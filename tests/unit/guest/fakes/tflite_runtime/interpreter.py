@@ -22,7 +22,8 @@ class Interpreter:
         self._shape = [1, 2]
         self._value: Any = None
         assert model_path
-        assert num_threads is None or num_threads > 1
+        assert num_threads is not None
+        assert num_threads >= 1
 
     def _get_full_signature_list(self) -> dict[str, Any]:
         return {"serving_default": {"inputs": {"image": 0}, "outputs": {"sum": 1}}}
