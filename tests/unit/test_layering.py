@@ -24,7 +24,7 @@ LAYERS = (
     ("graph", "device_file", "device_errors", "image", "native"),
     ("device",),
     ("record", "measurements", "engines.base"),
-    ("plan", "rundir"),
+    ("plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "fit", "host"),
     ("result", "verdict", "analysis"),
