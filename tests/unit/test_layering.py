@@ -27,9 +27,9 @@ LAYERS = (
     ("plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "fit", "host"),
-    ("result", "verdict", "analysis"),
+    ("result", "check_result", "verdict", "analysis"),
     ("reports",),
-    ("pipeline", "shell"),
+    ("pipeline", "check", "shell"),
     ("cli",),
 )
 RANKS = {f"sandbox.{name}": rank for rank, names in enumerate(LAYERS) for name in names}
