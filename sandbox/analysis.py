@@ -105,8 +105,11 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
     if isinstance(peak, Metric) and isinstance(device.available, Metric):
         left = device.available.value - (peak.high or peak.value)
         headroom = Metric(value=left, unit="byte", mode=peak.mode, source="available less peak")
+    file_backed, anonymous = memory.peak_shares(trace, emulated=emulated)
     return Memory(
         peak_rss=peak,
+        file_backed=file_backed,
+        anonymous=anonymous,
         weights=Metric(
             value=record.model.weights_bytes, unit="byte", mode="predicted", source="constant data in the model file"
         ),

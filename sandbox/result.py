@@ -60,6 +60,11 @@ class Memory(_Frozen):
     """Memory of the latency run: the guest's alone, the emulator's apart."""
 
     peak_rss: Quantity
+    file_backed: Quantity
+    """Of the peak, pages of mapped files (libraries, a TFLite model): they stay in the page cache, and the kernel can
+    drop and read them again."""
+    anonymous: Quantity
+    """The rest of the peak: it can only be freed by swapping or killing."""
     weights: Quantity
     runtime_baseline: Quantity
     emulator_overhead: Quantity

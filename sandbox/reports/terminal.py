@@ -21,6 +21,13 @@ from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
 _SLOWEST = 5
 _LIBRARIES = 3
 _CLASSES = 4
+_PHASES: Mapping[str, str] = {
+    "import": "import",
+    "load": "load",
+    "allocate": "allocate",
+    "warmup": "first inference",
+    "inference": "steady state",
+}
 _RISK: Mapping[str, str] = {"pass": "low", "warn": "high: little is left", "fail": "it does not fit"}
 
 
@@ -47,11 +54,23 @@ def _memory(result: Result) -> Iterator[Text]:
     check = next(check for check in result.checks if check.id == "memory")
     yield heading("MEMORY")
     yield row("peak", in_bytes(memory.peak_rss, interval=True))
+    if isinstance(memory.file_backed, Metric) and isinstance(memory.anonymous, Metric):
+        shares = (
+            f"{format_size(memory.anonymous.value)} its own, {format_size(memory.file_backed.value)} pages of files"
+        )
+        yield row("", shares, style="dim")
     yield row("available", in_bytes(memory.available))
     yield row("headroom", _headroom(memory.headroom, memory.available))
     yield row("risk", _risk(check), style=STYLES.get(check.status, ""))
     yield row("runtime", f"{in_bytes(memory.runtime_baseline)} before any model is loaded")
     yield row("weights", f"{in_bytes(memory.weights)} in the model file")
+    steps = [
+        f"{_PHASES[phase.name]} {format_size(phase.peak_rss.value)}"
+        for phase in memory.phases
+        if phase.name in _PHASES and isinstance(phase.peak_rss, Metric)
+    ]
+    if steps:
+        yield row("by phase", ", ".join(steps))
     largest = ", ".join(
         f"{clean(site.library)} {format_size(site.size.value)}"
         for site in heap.by_library[:_LIBRARIES]
