@@ -17,7 +17,7 @@ from .check_result import (
     PredictedMemory,
 )
 from .device import DeviceSpec, OsChoice, load_device, select_os
-from .graph import ModelGraph, read_dataflow, read_model
+from .graph import ModelGraph, read_model
 from .image.spec import Lock, load_lock, load_spec
 from .metrics import Metric, Quantity, Unavailable
 from .plan import MemoryBudget, budget, choose_runtime, resolve_shapes
@@ -25,10 +25,8 @@ from .record import Image, TensorRecord
 from .resources import data_directory
 from .result import Tool
 from .static.baseline import Baseline, find_baseline, load_baselines
-from .static.memory import MemoryPlan, StepMemory, plan_memory
+from .static.memory import MemoryPlan, StepMemory, plan_for
 from .verdict import judge, memory_check
-
-_POINTER_BYTES: Mapping[str, int] = {"arm64": 8, "amd64": 8, "armhf": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +39,8 @@ class CheckRequest:
     """``name`` or ``name@version``."""
     os: str | None = None
     memory_bytes: int | None = None
+    reserve_bytes: int = 0
+    """Of the device's memory, for other programs."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -54,14 +54,8 @@ def check(request: CheckRequest) -> CheckResult:
     name, wanted = choose_runtime(request.runtime, graph, tuple(runtime.name for runtime in spec.runtimes))
     build = (name, wanted or lock.runtime_versions(name)[0])
     shapes = resolve_shapes(graph, request.shapes)
-    plan = plan_memory(
-        graph,
-        read_dataflow(graph, shapes),
-        runtime=build[0],
-        version=build[1],
-        pointer_bytes=_POINTER_BYTES[spec.architecture],
-    )
-    limit = budget(device, os, request.memory_bytes)
+    plan = plan_for(graph, shapes, runtime=build, architecture=spec.architecture)
+    limit = budget(device, os, request.memory_bytes, request.reserve_bytes)
     memory = _predicted(graph, plan, _baseline(os, lock, build, images), limit)
     checks = (
         memory_check(memory.peak, limit.available, limit.limit_bytes, None, limit_source=limit.source, enforced=False),

@@ -26,6 +26,9 @@ def check(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
     ] = None,
+    reserve: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
+    ] = None,
     shape: Annotated[
         list[str] | None, typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeatable.")
     ] = None,
@@ -46,6 +49,7 @@ def check(
         runtime=runtime,
         os=os,
         memory_bytes=parse_size(memory) if memory else None,
+        reserve_bytes=parse_size(reserve) if reserve else 0,
         shapes=dict(parse_shape(text) for text in shape or []),
     )
     result = run_check(request)

@@ -58,6 +58,9 @@ def profile(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
     ] = None,
+    reserve: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
+    ] = None,
     input_: Annotated[
         str, typer.Option("--input", metavar="random|zeros|FILE.npz", help="What the model is fed.")
     ] = "random",
@@ -99,6 +102,7 @@ def profile(
         engine=engine.value,
         threads=threads,
         memory_bytes=parse_size(memory) if memory else None,
+        reserve_bytes=parse_size(reserve) if reserve else 0,
         inputs=input_,
         seed=seed,
         shapes=dict(parse_shape(text) for text in shape or []),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from sandbox.graph import ModelGraph
+from sandbox.graph import ModelGraph, read_dataflow
 from sandbox.graph.dataflow import Dataflow
 
 from .arena import Buffer, place
@@ -96,6 +96,20 @@ class MemoryPlan:
 class _Arena:
     size_bytes: int
     steps: tuple[StepMemory, ...]
+
+
+def plan_for(
+    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: tuple[str, str], architecture: str
+) -> MemoryPlan:
+    """The plan of a model fed with ``shapes``, for a runtime (name, version). Raises `DataFileError`."""
+    name, version = runtime
+    return plan_memory(
+        graph,
+        read_dataflow(graph, shapes),
+        runtime=name,
+        version=version,
+        pointer_bytes=4 if architecture == "armhf" else 8,
+    )
 
 
 def plan_memory(

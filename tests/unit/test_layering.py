@@ -27,7 +27,7 @@ LAYERS = (
     ("plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "fit", "host"),
-    ("result", "check_result", "verdict", "analysis"),
+    ("result", "check_result", "verdict", "out_of_memory", "analysis"),
     ("reports",),
     ("pipeline", "check", "shell"),
     ("cli",),
