@@ -42,6 +42,16 @@ _QUIET_SECONDS = 2.0
 _SIZE = re.compile("[0-9]{1,18}")
 
 
+class EngineChoice(str, Enum):
+    """``--engine``."""
+
+    AUTO = "auto"
+    LOCAL = "local"
+    DOCKER = "docker"
+    NATIVE = "native"
+    REPLAY = "replay"
+
+
 class FormatChoice(str, Enum):
     """``--format``."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from sandbox.units import parse_duration, parse_size
 
 from .common import (
     EXIT_CODES,
+    EngineChoice,
     FormatChoice,
     MirrorOption,
     QuietOption,
@@ -31,16 +31,6 @@ from .common import (
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
     from sandbox.result import Result
-
-
-class EngineChoice(str, Enum):
-    """``--engine``."""
-
-    AUTO = "auto"
-    LOCAL = "local"
-    DOCKER = "docker"
-    NATIVE = "native"
-    REPLAY = "replay"
 
 
 def profile(

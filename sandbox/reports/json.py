@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sandbox.ceiling_result import CeilingResult
 from sandbox.check_result import CheckResult
 from sandbox.result import Result
 
 
-def render(result: Result | CheckResult) -> str:
+def render(result: Result | CheckResult | CeilingResult) -> str:
     """The document, keys in the schema's order, absent optional fields as null."""
     return result.model_dump_json(indent=1) + "\n"

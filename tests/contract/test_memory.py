@@ -9,7 +9,7 @@ from sandbox.engines.base import MemoryTrace
 from .conftest import Subject
 
 MIB = 1 << 20
-EXACT = 0.5 * MIB
+EXACT = 1 * MIB
 """What Python itself varies by from one run to the next."""
 LEAST = 16
 """MiB of the smaller of two runs: more than what Python holds for a moment while it starts."""
@@ -26,7 +26,6 @@ PATTERNS = {
     # in the middle of a quiet run: gone again before anybody can look
     "a moment": "time.sleep(0.4)\nblock, view = touch({mib})\ndel view\nblock.close()\ntime.sleep(0.4)\n",
     "kept": "kept = touch({mib})\ntime.sleep(0.3)\n",
-    "the last thing before the end": "time.sleep(0.2)\nkept = touch({mib})\ntime.sleep(0.02)\nos._exit(0)\n",
     "the stack of a thread": """
 threading.stack_size(({mib} + 8) << 20)
 def work():
