@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from . import rundir, stats
+from . import out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .measurements import Code, Op
@@ -28,6 +29,7 @@ from .result import (
     Runtime,
     Tool,
 )
+from .units import format_size
 from .verdict import Failure, failure_checks, find_failure, judge, memory_check
 
 _SITES = 12
@@ -53,6 +55,9 @@ def _result(run_dir: Path) -> Result:
     phases = rundir.read_phases(latency_dir)
     failure = find_failure(outcome, report, phases, record.device.memory_limit_bytes)
     _refuse_wrong_inputs(report)
+    exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
+    if failure and exhausted:
+        failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))
     emulated = outcome.emulator is not None
     source = f"{outcome.emulator}, wall time on this host" if emulated else "wall time on this host's own core"
     works = _works(latency_dir, report, outcome)
@@ -90,6 +95,7 @@ def _result(run_dir: Path) -> Result:
         latency=_latency(record, report, works, outcome, failure, source=source),
         ops=rows,
         ops_unavailable=ops_unavailable,
+        out_of_memory=exhausted,
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
@@ -105,8 +111,11 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
     if isinstance(peak, Metric) and isinstance(device.available, Metric):
         left = device.available.value - (peak.high or peak.value)
         headroom = Metric(value=left, unit="byte", mode=peak.mode, source="available less peak")
+    file_backed, anonymous = memory.peak_shares(trace, emulated=emulated)
     return Memory(
         peak_rss=peak,
+        file_backed=file_backed,
+        anonymous=anonymous,
         weights=Metric(
             value=record.model.weights_bytes, unit="byte", mode="predicted", source="constant data in the model file"
         ),
@@ -303,6 +312,12 @@ def _warnings(record: RunRecord, outcome: Outcome, *, emulated: bool) -> list[st
         found.append("the memory limit was kept by a watchdog that reads memory every 10 ms, not by the kernel")
     if record.device.page_size_bytes != VALGRIND_PAGE_BYTES and "heap" in record.jobs:
         found.append(f"the heap run used pages of {VALGRIND_PAGE_BYTES} bytes: valgrind starts with no others here")
+    host_bytes = record.host.get("memory_bytes")
+    if isinstance(host_bytes, int) and host_bytes < record.device.memory_limit_bytes:
+        found.append(
+            f"this host has {format_size(host_bytes)} of memory, less than the limit of "
+            f"{format_size(record.device.memory_limit_bytes)}: running out at that limit was not simulated"
+        )
     if isinstance(record.device.available, Unavailable):
         found.append(record.device.available.unavailable)
     return found

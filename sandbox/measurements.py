@@ -24,11 +24,12 @@ class _Frozen(BaseModel):
 
 
 class Phase(_Frozen):
-    """A part of the run and the guest's resident memory at its end."""
+    """A part of the run, and the guest's resident memory at its end and at its highest."""
 
     name: str
     start: Quantity
     rss_at_end: Quantity
+    peak_rss: Quantity
 
 
 @dataclass(frozen=True, kw_only=True)

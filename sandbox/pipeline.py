@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -41,6 +42,7 @@ from .record import (
     EngineRecord,
     Image,
     ModelRecord,
+    Need,
     OperatorRecord,
     RunRecord,
     RuntimeRecord,
@@ -48,6 +50,7 @@ from .record import (
 )
 from .resources import data_directory
 from .result import Result
+from .static.memory import plan_for
 from .verdict import find_failure
 
 _PARALLEL = 3
@@ -68,6 +71,7 @@ class Plan:
     emulator: Emulator
     jobs: tuple[Job, ...]
     run_dir: Path
+    needs: tuple[Need, ...]
 
 
 def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
@@ -89,7 +93,7 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     shapes = resolve_shapes(graph, request.shapes)
     if request.inputs not in {"random", "zeros"}:
         check_npz(Path(request.inputs), graph, shapes)
-    memory = budget(device, os, request.memory_bytes)
+    memory = budget(device, os, request.memory_bytes, request.reserve_bytes)
     image = builder.with_runtime(os.image, name, wanted)
     emulator = builder.emulator()
     guest_code = builder.guest_code(image)
@@ -123,7 +127,22 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         emulator=emulator,
         jobs=jobs,
         run_dir=run_dir,
+        needs=static_needs(graph, shapes, runtime=chosen, architecture=image.spec.architecture),
     )
+
+
+def static_needs(
+    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: tuple[str, str], architecture: str
+) -> tuple[Need, ...]:
+    """What the model file announces, for the words of an out-of-memory verdict."""
+    plan = plan_for(graph, shapes, runtime=runtime, architecture=architecture)
+    found = [
+        Need(part=part.name, what=f"{part.name} ({part.source})", size_bytes=part.size_bytes) for part in plan.parts
+    ]
+    if top := plan.peak_step:
+        what = f"{top.type} {top.name} (operator {top.index})"
+        found.append(Need(part="operator", what=what, size_bytes=top.total_bytes))
+    return tuple(found)
 
 
 def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:
@@ -227,6 +246,7 @@ def record_of(plan: Plan) -> RunRecord:
         inputs=f"random (seed {plan.request.seed})" if inputs == "random" else Path(inputs).name,
         caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
+        needs=plan.needs,
     )
 
 

@@ -54,6 +54,8 @@ class ProfileRequest:
     engine: EngineName | Literal["auto"] = "auto"
     threads: int = 1
     memory_bytes: int | None = None
+    reserve_bytes: int = 0
+    """Of the device's memory, for other programs."""
     inputs: str = "random"
     """``random``, ``zeros`` or the path of an .npz file."""
     seed: int = 0
@@ -97,8 +99,27 @@ def choose_runtime(requested: str | None, graph: ModelGraph, offered: tuple[str,
     return name, version or None
 
 
-def budget(device: DeviceSpec, os: OsChoice, memory_bytes: int | None) -> MemoryBudget:
-    """The memory limit: asked for, else what the device leaves, else its whole RAM, saying which."""
+def budget(device: DeviceSpec, os: OsChoice, memory_bytes: int | None, reserve_bytes: int = 0) -> MemoryBudget:
+    """The memory limit: asked for, else what the device leaves, else its whole RAM, saying which.
+
+    ``reserve_bytes`` are kept back for other programs. Raises `UsageError` when that leaves nothing.
+    """
+    whole = _whole_budget(device, os, memory_bytes)
+    if reserve_bytes == 0:
+        return whole
+    left, source = whole.limit_bytes - reserve_bytes, f"{whole.source}, less --reserve {format_size(reserve_bytes)}"
+    if left <= 0:
+        raise UsageError(
+            f"--reserve {format_size(reserve_bytes)} leaves nothing of {format_size(whole.limit_bytes)}",
+            hint="reserve less",
+        )
+    available = whole.available
+    if isinstance(available, Metric):
+        available = available.model_copy(update={"value": available.value - reserve_bytes, "source": source})
+    return MemoryBudget(available=available, limit_bytes=left, source=source)
+
+
+def _whole_budget(device: DeviceSpec, os: OsChoice, memory_bytes: int | None) -> MemoryBudget:
     known = memory_budget(device, os)
     if memory_bytes is not None:
         asked = Metric(value=memory_bytes, unit="byte", mode="predicted", source="--memory")

@@ -50,6 +50,16 @@ class ModelRecord(Model):
     operators: tuple[OperatorRecord, ...]
 
 
+class Need(_Frozen):
+    """A share of the memory that the model file announces."""
+
+    part: str
+    """``operator`` for the one that sets the peak of the activations, else the part's name in the static plan."""
+    what: str
+    """For people."""
+    size_bytes: int
+
+
 class Device(_Frozen):
     """The device that was emulated."""
 
@@ -116,3 +126,5 @@ class RunRecord(_Frozen):
     """Whether the operator run modelled the device's data caches."""
     jobs: tuple[str, ...]
     """Names of the job folders."""
+    needs: tuple[Need, ...] = ()
+    """What the static plan says; empty where it says nothing, and in older records."""

@@ -19,6 +19,7 @@ from .record import Device, Image, Model
 SCHEMA_VERSION = 1
 CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
+OutOfMemoryKind = Literal["kernel", "watchdog", "bad_alloc", "MemoryError", "runtime"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
 
 
@@ -60,6 +61,11 @@ class Memory(_Frozen):
     """Memory of the latency run: the guest's alone, the emulator's apart."""
 
     peak_rss: Quantity
+    file_backed: Quantity
+    """Of the peak, pages of mapped files (libraries, a TFLite model): they stay in the page cache, and the kernel can
+    drop and read them again."""
+    anonymous: Quantity
+    """The rest of the peak: it can only be freed by swapping or killing."""
     weights: Quantity
     runtime_baseline: Quantity
     emulator_overhead: Quantity
@@ -113,6 +119,19 @@ class Check(_Frozen):
     """The first thing to do about it."""
 
 
+class OutOfMemory(_Frozen):
+    """How memory ran out."""
+
+    kind: OutOfMemoryKind
+    """Who noticed: the kernel or the watchdog killed it, C++ or Python raised, or the runtime refused."""
+    phase: str
+    held: Quantity
+    asked: Quantity
+    under_way: str | None
+    """The operator or allocation that by the model file takes most in that phase."""
+    under_way_needs: Quantity
+
+
 class Verdict(_Frozen):
     """The answer."""
 
@@ -138,6 +157,8 @@ class Result(_Frozen):
     latency: Latency
     ops: tuple[Op, ...]
     ops_unavailable: str | None
+    out_of_memory: OutOfMemory | None
+    """Only when the run failed for want of memory."""
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]

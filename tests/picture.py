@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sandbox.analysis import analyse
-from sandbox.reports import terminal
+from sandbox.reports import layout, terminal
 
 from .record_runs import PROJECT, RUNS
 
@@ -56,7 +56,7 @@ def draw() -> str:
     """The picture as SVG."""
     with mock.patch.dict(os.environ, {"TERM": "xterm-256color"}):  # a dumb terminal gets no colours
         report = terminal.render(analyse(RUNS / "ready"), colour=True)
-    console = Console(record=True, width=terminal.WIDTH + 6, file=io.StringIO(), force_terminal=True, highlight=False)
+    console = Console(record=True, width=layout.WIDTH + 6, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(Text(f"$ {COMMAND}\n", style="bold"), Text.from_ansi(report), sep="")
     drawn = console.export_svg(title="edge-sandbox", code_format=_TEMPLATE, unique_id="report")
     return _BLANKS.sub("", drawn).rstrip() + "\n"

@@ -1,6 +1,6 @@
 """``python -m tests.renew``: write every committed file that is made from the code or from the recorded runs.
 
-These are the published schema, the picture, and the reports that tests compare with. Read the difference before you
+These are the published schemas, the picture, and the reports that tests compare with. Read the difference before you
 commit it: that is the test.
 """
 
@@ -10,25 +10,40 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from sandbox import ceiling_result, check_result
 from sandbox.analysis import analyse
-from sandbox.reports import terminal
+from sandbox.check import CheckRequest, check
+from sandbox.reports import check_terminal, terminal
 from sandbox.result import schema
 
 from . import picture
 from .record_runs import PROJECT, RECORDINGS, RUNS
 
 SCHEMA = PROJECT / "docs" / "result.schema.json"
+CEILING_SCHEMA = PROJECT / "docs" / "ceiling.schema.json"
+CHECK_SCHEMA = PROJECT / "docs" / "check.schema.json"
 REPORTS = PROJECT / "tests" / "data" / "reports"
+CHECK_REPORT = REPORTS / "check.txt"
 
 
 def made() -> Mapping[Path, str]:
     """Every such file with what belongs in it."""
     reports = {REPORTS / f"{name}.txt": terminal.render(analyse(RUNS / name)) for name in RECORDINGS}
-    return {SCHEMA: published_schema(), picture.PICTURE: picture.draw(), **reports}
+    checks = {
+        CEILING_SCHEMA: json.dumps(ceiling_result.schema(), indent=1) + "\n",
+        CHECK_SCHEMA: json.dumps(check_result.schema(), indent=1) + "\n",
+        CHECK_REPORT: check_terminal.render(example_check()),
+    }
+    return {SCHEMA: published_schema(), picture.PICTURE: picture.draw(), **checks, **reports}
 
 
 def published_schema() -> str:
     return json.dumps(schema(), indent=1) + "\n"
+
+
+def example_check() -> check_result.CheckResult:
+    """The static check of the first example."""
+    return check(CheckRequest(model=PROJECT / "examples" / "mobilenet_v1_0.25_128_int8.tflite", device="rpi4b"))
 
 
 def main() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +35,28 @@ MirrorOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
+EXIT_CODES = {"ready": 0, "marginal": 0, "not_ready": 1, "unknown": 5}
+"""The command's exit status by the verdict's."""
+
 _QUIET_SECONDS = 2.0
+_SIZE = re.compile("[0-9]{1,18}")
+
+
+class EngineChoice(str, Enum):
+    """``--engine``."""
+
+    AUTO = "auto"
+    LOCAL = "local"
+    DOCKER = "docker"
+    NATIVE = "native"
+    REPLAY = "replay"
+
+
+class FormatChoice(str, Enum):
+    """``--format``."""
+
+    TERMINAL = "terminal"
+    JSON = "json"
 
 
 def image_builder(mirror: str | None, progress: Progress) -> ImageBuilder:
@@ -77,6 +100,26 @@ def enter_own_scope() -> None:
     if prefix:
         process.become([*prefix, sys.executable, *sys.orig_argv[1:]])
     settle_in_scope()
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """``name=1,224,224,3`` → name and sizes. The name may hold ``=``; the sizes are after the last."""
+    name, _, sizes = text.rpartition("=")
+    parts = sizes.split(",")
+    if not name or not all(_SIZE.fullmatch(part.strip()) and int(part) > 0 for part in parts):
+        raise UsageError(f"--shape {text!r} is not a shape", hint="write it like --shape input=1,224,224,3")
+    return name, tuple(int(part) for part in parts)
+
+
+def write_report(text: str, output: Path | None) -> None:
+    """Print the report, or write it to ``output``. Raises `UsageError` when that cannot be written."""
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text)
+    except OSError as error:
+        raise UsageError(f"--output {output}: {error.strerror}", hint="name a file that can be written") from error
 
 
 class StderrProgress:

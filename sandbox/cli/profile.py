@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,31 +14,23 @@ from sandbox.errors import UsageError
 from sandbox.progress import Silent
 from sandbox.units import parse_duration, parse_size
 
-from .common import MirrorOption, QuietOption, StderrProgress, enter_own_scope, image_builder, run_folder
+from .common import (
+    EXIT_CODES,
+    EngineChoice,
+    FormatChoice,
+    MirrorOption,
+    QuietOption,
+    StderrProgress,
+    enter_own_scope,
+    image_builder,
+    parse_shape,
+    run_folder,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
     from sandbox.result import Result
-
-_SIZE = re.compile("[0-9]{1,18}")
-_EXIT_CODES = {"ready": 0, "marginal": 0, "not_ready": 1, "unknown": 5}
-
-
-class EngineChoice(str, Enum):
-    """``--engine``."""
-
-    AUTO = "auto"
-    LOCAL = "local"
-    DOCKER = "docker"
-    NATIVE = "native"
-    REPLAY = "replay"
-
-
-class FormatChoice(str, Enum):
-    """``--format``."""
-
-    TERMINAL = "terminal"
-    JSON = "json"
 
 
 def profile(
@@ -57,6 +47,9 @@ def profile(
     threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
+    ] = None,
+    reserve: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
     ] = None,
     input_: Annotated[
         str, typer.Option("--input", metavar="random|zeros|FILE.npz", help="What the model is fed.")
@@ -99,6 +92,7 @@ def profile(
         engine=engine.value,
         threads=threads,
         memory_bytes=parse_size(memory) if memory else None,
+        reserve_bytes=parse_size(reserve) if reserve else 0,
         inputs=input_,
         seed=seed,
         shapes=dict(parse_shape(text) for text in shape or []),
@@ -115,26 +109,17 @@ def profile(
         if dry_run:
             from .dry_run import render_plan  # noqa: PLC0415
 
-            _write(render_plan(prepare(request, folder, builder, protector)), output)
+            write_report(render_plan(prepare(request, folder, builder, protector)), output)
             return
         result = run_profile(request, folder, builder, protector)
-    _write(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
-    raise typer.Exit(_EXIT_CODES[result.verdict.status])
+    write_report(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
+    raise typer.Exit(EXIT_CODES[result.verdict.status])
 
 
 def _render(result: Result, format_: FormatChoice, *, colour: bool) -> str:
     from sandbox.reports import json, terminal  # noqa: PLC0415
 
     return json.render(result) if format_ is FormatChoice.JSON else terminal.render(result, colour=colour)
-
-
-def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """``name=1,224,224,3`` → name and sizes. The name may hold ``=``; the sizes are after the last."""
-    name, _, sizes = text.rpartition("=")
-    parts = sizes.split(",")
-    if not name or not all(_SIZE.fullmatch(part.strip()) and int(part) > 0 for part in parts):
-        raise UsageError(f"--shape {text!r} is not a shape", hint="write it like --shape input=1,224,224,3")
-    return name, tuple(int(part) for part in parts)
 
 
 @contextlib.contextmanager
@@ -146,13 +131,3 @@ def _folder(chosen: Path | None, protector: Guard, *, replayed: bool) -> Iterato
         raise UsageError("--engine replay needs a recorded run", hint="name its folder with --run-dir")
     else:
         yield chosen
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text)
-    except OSError as error:
-        raise UsageError(f"--output {output}: {error.strerror}", hint="name a file that can be written") from error

@@ -84,12 +84,16 @@ class MemoryTrace:
     """Resident memory of a run, the guest's and the emulator's told apart, in bytes."""
 
     samples: tuple[tuple[float, int, int], ...] = ()
-    """(seconds since start, guest, emulator), at each new maximum and every quarter second."""
+    """(seconds since start, guest's highest since the sample before, emulator), at each new maximum and every quarter
+    second."""
     started_seconds: float = 0.0
     """The start, on the monotonic clock that guest and host share."""
     guest_peak_bytes: int | None = None
+    """The highest, also of moments between two samples: by the kernel's own high-water mark."""
     guest_peak_high_bytes: int | None = None
-    """No more than this: the kernel's own high-water mark of the whole, less the emulator's share at the peak."""
+    """No more than this: as above with the emulator's smallest share around the peak."""
+    guest_files_bytes: int | None = None
+    """Of the guest's memory around its peak, pages of files; the kernel can drop and read them again."""
     emulator_bytes: int | None = None
     """The emulator's share when the guest was at its peak."""
     unavailable: str | None = None

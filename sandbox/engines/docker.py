@@ -34,6 +34,7 @@ Way = Literal["locked emulator", "binfmt", "direct"]
 
 _NEXT_LIMIT_BYTES = 2 << 20
 """A limit is moved when it has changed by more: every move is a request to the daemon."""
+_ROOM_BYTES = 4 << 20
 _LATE_EVENT_SECONDS = 0.5
 """How long after the exit the daemon may need to note that it was for want of memory."""
 _BINFMT = "register QEMU with the Docker host's kernel (its package is qemu-user-static), or use --engine local"
@@ -174,6 +175,10 @@ class _DockerLimit:
     def kills(self) -> int:
         """Docker tells at the end only."""
         return 0
+
+    def room_bytes(self) -> int:
+        """For the kernel's own memory, which Docker does not tell, and for the moves that are left out."""
+        return _ROOM_BYTES
 
 
 class _Output(threading.Thread):

@@ -30,8 +30,6 @@ GUEST_EMULATOR = Path("/emulator")
 TICK_SECONDS = 0.01
 FIRST_EMULATOR_BYTES = 96 << 20
 """What the emulator may use before its use has been measured for the first time."""
-_LIMIT_SLACK_BYTES = 4 << 20
-"""Room for what the emulator adds between two readings."""
 _STDERR_BYTES = 64 << 10
 _SANDBOX = ("bwrap", "ld-linux")
 _OPEN_NAMESPACES = (
@@ -173,6 +171,10 @@ class MovableLimit(Protocol):
         """How many processes it has cost so far."""
         ...
 
+    def room_bytes(self) -> int:
+        """What it must leave beside the guest's and the emulator's pages."""
+        ...
+
 
 class LimitWatch:
     """What happens at every tick: look for an interruption, read memory, move or check the limit."""
@@ -192,7 +194,7 @@ class LimitWatch:
         if not read.guest:  # not started yet, or not readable: the first allowance stands
             return True
         if self._limit.enforced:
-            self._limit.set(self._job.memory_limit_bytes + read.emulator_anonymous + _LIMIT_SLACK_BYTES)
+            self._limit.set(self._job.memory_limit_bytes + read.emulator_anonymous + self._limit.room_bytes())
         else:
             self.over_limit = read.guest > self._job.memory_limit_bytes
         return not self.over_limit

@@ -19,6 +19,9 @@ from .base import LARGEST_FILE_BYTES
 
 _CGROUP_NAME = "edge-sandbox"
 _OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+_KERNEL = re.compile(r"^kernel (\d+)$", re.MULTILINE)
+_LAG_BYTES = 1 << 20
+"""Room for what the emulator adds between two readings, and for charges that the kernel makes in advance."""
 _JOIN = ("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {LARGEST_FILE_BYTES // 512}; echo $$ > "$0" && exec "$@"')
 """Starts a program in the cgroup whose procs file is named first (/dev/null joins none), without core dumps, and
 unable to fill the disk with one file. POSIX counts such files in blocks of 512 bytes."""
@@ -61,6 +64,19 @@ class MemoryLimit:
                 found = _OOM_KILLS.search((self.directory / self._events).read_text())
                 self._kills = max(self._kills, int(found[1]) if found else 0)
         return self._kills
+
+    def room_bytes(self) -> int:
+        """What the limit must leave beside the processes' pages: the kernel's own memory, charged to the cgroup too."""
+        return _LAG_BYTES + self._kernel_bytes()
+
+    def _kernel_bytes(self) -> int:
+        """Page tables and other structures that the kernel keeps for these processes; 0 where it does not tell."""
+        if self.directory is None:
+            return 0
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.directory / "memory.kmem.usage_in_bytes").read_text())
+        found = _KERNEL.search(_read(self.directory / "memory.stat"))
+        return int(found[1]) if found else 0
 
     def close(self) -> None:
         """Remove the cgroup. Its processes are gone by now; the kernel may need a moment to notice."""

@@ -1,7 +1,8 @@
 """Resident memory of a process tree, read from outside, the guest's told apart from the emulator's.
 
-QEMU maps a guest's memory low (64-bit guests below 1 TiB, 32-bit guests at a base that we choose) and its own code,
-heap and translated blocks high, so an address decides whose a page is.
+No peak is too short: the kernel keeps each process's high-water mark (VmHWM of /proc/<pid>/status). When that has grown
+by more than what is seen, the guest had its peak between two readings: it is the mark less the emulator's share, which
+lies between the shares seen before and after.
 """
 
 from __future__ import annotations
@@ -14,29 +15,46 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .base import MemoryTrace
+from .smaps import Mapping, parse_smaps, resident
 
-GUEST_ADDRESS_LIMIT = 1 << 40
-_PAGE_BYTES = 4096
 _FULL_READ_SECONDS = 0.25
+_FORKED_READ_SECONDS = 0.05
+"""With several processes of the guest: writing to pages that they share moves no mark."""
 _NEW_PEAK = 1.002
-_MAPPING = re.compile(
-    rb"^([0-9a-f]+)-[0-9a-f]+ .*?\nSize:.*?\nRss: +(\d+) kB$.*?^Anonymous: +(\d+) kB$", re.MULTILINE | re.DOTALL
-)
 _HIGH_WATER = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class Reading(NamedTuple):
-    """Resident bytes at one moment."""
+    """Resident bytes."""
 
     guest: int
+    """The highest since the reading before."""
     emulator: int
     emulator_anonymous: int
     """The emulator's share that the kernel can only free by killing: its programs and libraries are files, which
     every run shares and which a limit that is reached drops first."""
+    guest_files: int = 0
+    """Of the guest's, pages of files."""
+
+
+class _Peak(NamedTuple):
+    """The guest's highest memory: no less than ``value``, no more than ``high``."""
+
+    value: int = 0
+    high: int = 0
+    emulator: int = 0
+    files: int = 0
+
+
+class _Share(NamedTuple):
+    """A process that holds memory of the guest: its mappings, and its emulator's bytes in them."""
+
+    own: list[Mapping]
+    emulator: int
 
 
 class MemoryMeter:
-    """Follows a process and its descendants. `tick` is cheap: mappings are read only when the total has grown."""
+    """Follows a process and its descendants. `tick` is cheap: mappings are read only when a mark has grown."""
 
     def __init__(self, pid: int, *, emulated: bool, sandbox_programs: tuple[str, ...]) -> None:
         self._pid = pid
@@ -44,25 +62,31 @@ class MemoryMeter:
         self._sandbox_programs = sandbox_programs
         self._started = time.monotonic()
         self._last_full_read = float("-inf")
+        self._interval = _FULL_READ_SECONDS
         self._highest_total = 0
+        self._marks: dict[int, tuple[int, int]] = {}
+        """Of each process of the guest: its mark and its emulator's bytes, when it was last read."""
         self._samples: list[tuple[float, int, int]] = []
-        self._peak = (0, 0)
-        self._high_water = 0
+        self._peak = _Peak()
         self._unreadable = False
 
     def tick(self) -> Reading | None:
         """What is resident when it was read anew, else None."""
         now = time.monotonic()
-        pids = list(_tree(self._pid))
-        total = sum(_resident_bytes(pid) for pid in pids)
-        if total <= self._highest_total * _NEW_PEAK and now - self._last_full_read < _FULL_READ_SECONDS:
+        marks = {pid: _high_water(pid) for pid in _tree(self._pid)}
+        total = sum(marks.values())
+        if total <= self._highest_total * _NEW_PEAK and now - self._last_full_read < self._interval:
             return None
         self._last_full_read = now
         self._highest_total = max(self._highest_total, total)
-        reading = self._read(pids)
+        reading, guests = self._read(list(marks))
+        self._interval = _FORKED_READ_SECONDS if len(guests) > 1 else _FULL_READ_SECONDS
+        if len(guests) > 1 and not all(map(_is_alive, guests)):
+            return None  # one ended between two reads: pages that it shared would count for it and for the other
         if reading.guest:
+            for pid, share in guests.items():
+                reading = self._note(reading, pid, marks[pid], share.emulator)
             self._samples.append((round(now - self._started, 4), reading.guest, reading.emulator))
-            self._peak = max(self._peak, (reading.guest, reading.emulator))
         return reading
 
     def trace(self) -> MemoryTrace:
@@ -70,47 +94,53 @@ class MemoryMeter:
         if not self._samples:
             reason = "this user may not read the guest's memory map" if self._unreadable else "it ended at once"
             return MemoryTrace(unavailable=f"no memory reading: {reason}")
-        guest, emulator = self._peak
         return MemoryTrace(
             samples=tuple(self._samples),
             started_seconds=self._started,
-            guest_peak_bytes=guest,
-            guest_peak_high_bytes=max(guest, self._high_water - emulator),
-            emulator_bytes=emulator,
+            guest_peak_bytes=self._peak.value,
+            guest_peak_high_bytes=self._peak.high,
+            guest_files_bytes=self._peak.files,
+            emulator_bytes=self._peak.emulator,
         )
 
-    def _read(self, pids: list[int]) -> Reading:
-        guest = emulator = anonymous = high_water = 0
+    def _note(self, reading: Reading, pid: int, mark: int, emulator: int) -> Reading:
+        """Take a process into the peak. The reading with the most that the guest had since the one before.
+
+        One process alone had its mark less its emulator's share: with others beside it the guest had no less.
+        """
+        last_mark, before = self._marks.get(pid, (0, emulator))
+        highest = high = reading.guest
+        if mark > last_mark:
+            highest = max(highest, mark - max(emulator, before))
+            high = max(highest, mark - min(emulator, before))
+        self._marks[pid] = (max(mark, last_mark), emulator)
+        if highest > self._peak.value:
+            self._peak = _Peak(highest, max(high, self._peak.high), reading.emulator, reading.guest_files)
+        elif high > self._peak.high:
+            self._peak = self._peak._replace(high=high)
+        return reading._replace(guest=highest)
+
+    def _read(self, pids: list[int]) -> tuple[Reading, dict[int, _Share]]:
+        """What is resident, and the processes that hold memory of the guest."""
+        guests: dict[int, _Share] = {}
+        others: list[list[Mapping]] = []
         for pid in pids:
             try:
                 name = Path(f"/proc/{pid}/comm").read_bytes()  # a guest may call itself anything, not only text
-                low, high, high_anonymous = split_smaps(Path(f"/proc/{pid}/smaps").read_bytes())
-                status = _HIGH_WATER.search(Path(f"/proc/{pid}/status").read_bytes())
+                mappings = parse_smaps(Path(f"/proc/{pid}/smaps").read_bytes())
             except PermissionError:
                 self._unreadable = True
                 continue
             except OSError:  # it ended meanwhile
                 continue
             sandbox = name.decode(errors="replace").startswith(self._sandbox_programs)
-            own = 0 if sandbox else low if self._emulated else low + high
-            guest += own
-            emulator += low + high - own
-            anonymous += 0 if own == low + high else high_anonymous
-            high_water += int(status[1]) * 1024 if status else low + high
-        self._high_water = max(self._high_water, high_water)
-        return Reading(guest, emulator, anonymous)
-
-
-def split_smaps(smaps: bytes) -> tuple[int, int, int]:
-    """(resident below `GUEST_ADDRESS_LIMIT`, above it, anonymous above it) in bytes, of a /proc/<pid>/smaps text."""
-    low = high = high_anonymous = 0
-    for address, rss, anonymous in _MAPPING.findall(smaps):
-        if int(address, 16) < GUEST_ADDRESS_LIMIT:
-            low += int(rss) * 1024
-        else:
-            high += int(rss) * 1024
-            high_anonymous += int(anonymous) * 1024
-    return low, high, high_anonymous
+            own = [] if sandbox else [each for each in mappings if each.is_low or not self._emulated]
+            rest = [each for each in mappings if sandbox or (self._emulated and not each.is_low)]
+            others.append(rest)
+            if any(each.rss for each in own):
+                guests[pid] = _Share(own, sum(each.rss for each in rest))
+        guest, rest_ = resident([share.own for share in guests.values()]), resident(others)
+        return Reading(guest.total, rest_.total, rest_.anonymous, guest.files), guests
 
 
 def _tree(pid: int) -> Iterator[int]:
@@ -122,8 +152,17 @@ def _tree(pid: int) -> Iterator[int]:
                 waiting += [int(child) for child in (thread / "children").read_text().split()]
 
 
-def _resident_bytes(pid: int) -> int:
+def _is_alive(pid: int) -> bool:
+    """Whether it still has memory: a process that is ending has given it up already."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) > 0
     except (OSError, IndexError, ValueError):
+        return False
+
+
+def _high_water(pid: int) -> int:
+    try:
+        found = _HIGH_WATER.search(Path(f"/proc/{pid}/status").read_bytes())
+    except OSError:
         return 0
+    return int(found[1]) << 10 if found else 0

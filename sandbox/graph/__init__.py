@@ -6,15 +6,19 @@ damaged, foreign or hostile ends in one `DataFileError`, never in another except
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from sandbox.errors import DataFileError
+
+from .dataflow import Dataflow
 
 Format = Literal["tflite", "onnx"]
 
@@ -64,8 +68,6 @@ class ModelGraph:
     format: Format
     size_bytes: int
     """Of the model file alone, without `external_files`."""
-    sha256: str
-    """Of the model file alone, in hexadecimal."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
@@ -80,12 +82,44 @@ class ModelGraph:
     external_files: tuple[Path, ...] = ()
     """Files beside the model that hold its weights and must travel with it (ONNX external data)."""
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of the model file alone, in hexadecimal. Read when first asked for: about a second per GB.
+
+        Raises `DataFileError` when the file has gone meanwhile.
+        """
+        with opened(self.path) as content:
+            return hashlib.sha256(content).hexdigest()
+
 
 def read_model(path: Path) -> ModelGraph:
     """The graph in the ``.tflite`` or ``.onnx`` file at ``path``, told apart by content. Raises `DataFileError`.
 
-    The weights are neither copied nor decoded, so the time goes into hashing the file (about a second per GB).
+    The weights are not read, so a model of 1 GB takes no longer than a small one of as many operators.
     """
+    with opened(path) as content:
+        return _read(path, content)
+
+
+def read_dataflow(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Dataflow, ...]:
+    """Who writes and reads which tensor: the main graph, then (TFLite only) bodies of control flow.
+
+    ``shapes`` are those of inputs that the run fixes. ONNX shapes follow from them by inference; a TFLite file only
+    holds the sizes of its own shapes, so with others all but the inputs are open. Raises `DataFileError`.
+    """
+    with opened(graph.path) as content:
+        if graph.format == "tflite":
+            from . import tflite_dataflow  # noqa: PLC0415  # each format's library takes time to load
+
+            return tflite_dataflow.read(graph.path, content, shapes)
+        from . import onnx_dataflow  # noqa: PLC0415
+
+        return (onnx_dataflow.read(graph.path, content, shapes),)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[mmap.mmap]:
+    """The file's content, mapped and not read. Raises `DataFileError` for what is no regular, readable, filled file."""
     size_bytes = _size_of_regular_file(path)
     try:
         with path.open("rb") as file:
@@ -94,19 +128,23 @@ def read_model(path: Path) -> ModelGraph:
         raise DataFileError(
             f"{path} cannot be read: {error}", hint="check its permissions and that it is whole"
         ) from error
+    yield content  # closed with its last view: arrays made from it may be alive when this block is left
+
+
+def _read(path: Path, content: mmap.mmap) -> ModelGraph:
     # Each reader loads its format's library, which costs a tenth to half a second that the other format need not pay.
     from . import foreign  # noqa: PLC0415
 
     if content[4:8] == b"TFL3":
         from . import tflite  # noqa: PLC0415
 
-        return tflite.read(path, content, hashlib.sha256(content).hexdigest())
+        return tflite.read(path, content)
     if known := foreign.recognise(path, content):
         raise DataFileError(f"{path} {known.what}", hint=known.hint)
     if foreign.may_be_onnx(content):
         from . import onnx  # noqa: PLC0415
 
-        return onnx.read(path, content, hashlib.sha256(content).hexdigest())
+        return onnx.read(path, content)
     raise DataFileError(f"{path} is neither a TFLite nor an ONNX model", hint=_MAKE_ONE_OF)
 
 

@@ -30,6 +30,14 @@ _HINT_DAMAGED = "copy, download or export it again"
 _Types = MutableMapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """A model without its large tensors."""
+
+    model: ModelProto
+    left_out_bytes: int
+
+
 @dataclass(kw_only=True)
 class _Reading:
     """What is gathered on the way through one model."""
@@ -45,11 +53,44 @@ class _Reading:
     schemas: dict[tuple[str, str], onnx.defs.OpSchema | None] = field(default_factory=dict)
 
 
-def read(path: Path, content: mmap.mmap, sha256: str) -> ModelGraph:
+def read(path: Path, content: mmap.mmap) -> ModelGraph:
     """The graph in ``content`` if it is an ONNX model. Raises `DataFileError`.
 
     A call of a function that the model defines is not an operator; the function's body is listed as a subgraph.
     """
+    whole = parsed(path, content)
+    model = whole.model
+    reading = _Reading(
+        path=path,
+        opsets={_domain(opset.domain): opset.version for opset in model.opset_import},
+        weights_bytes=whole.left_out_bytes,
+        functions=frozenset((_domain(each.domain), text(each.name)) for each in model.functions),
+    )
+    _walk(model, reading)
+    graph = model.graph
+    if not reading.operators:
+        raise DataFileError(f"{path} is an ONNX model without operators: nothing to run", hint="export it again")
+    if not graph.output:
+        raise DataFileError(f"{path} is an ONNX model without outputs: nothing to run", hint="export it again")
+    # Before IR version 4 every initializer was listed as an input too.
+    constants = {tensor.name for tensor in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
+    return ModelGraph(
+        path=path,
+        format="onnx",
+        size_bytes=len(content),
+        inputs=tuple(tensor_of(value) for value in graph.input if value.name not in constants),
+        outputs=tuple(tensor_of(value) for value in graph.output),
+        operators=tuple(reading.operators),
+        weights_bytes=reading.weights_bytes,
+        producer=f"{text(model.producer_name)} {text(model.producer_version)}".strip(),
+        opsets=reading.opsets,
+        ir_version=model.ir_version,
+        external_files=tuple(dict.fromkeys(file for file, _ in reading.external.values())),
+    )
+
+
+def parsed(path: Path, content: mmap.mmap) -> Parsed:
+    """The protobuf in ``content``, less its weights. Raises `DataFileError` when it is no ONNX model."""
     try:
         slim = without_weights(content)
         model = ModelProto.FromString(slim.message)
@@ -66,34 +107,7 @@ def read(path: Path, content: mmap.mmap, sha256: str) -> ModelGraph:
         raise _neither(path)
     if not model.opset_import:
         raise DataFileError(f"{path} is an ONNX model that names no opset: truncated?", hint=_HINT_DAMAGED)
-    reading = _Reading(
-        path=path,
-        opsets={_domain(opset.domain): opset.version for opset in model.opset_import},
-        weights_bytes=slim.left_out_bytes,
-        functions=frozenset((_domain(each.domain), _text(each.name)) for each in model.functions),
-    )
-    _walk(model, reading)
-    graph = model.graph
-    if not reading.operators:
-        raise DataFileError(f"{path} is an ONNX model without operators: nothing to run", hint="export it again")
-    if not graph.output:
-        raise DataFileError(f"{path} is an ONNX model without outputs: nothing to run", hint="export it again")
-    # Before IR version 4 every initializer was listed as an input too.
-    constants = {tensor.name for tensor in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
-    return ModelGraph(
-        path=path,
-        format="onnx",
-        size_bytes=len(content),
-        sha256=sha256,
-        inputs=tuple(_tensor(value) for value in graph.input if value.name not in constants),
-        outputs=tuple(_tensor(value) for value in graph.output),
-        operators=tuple(reading.operators),
-        weights_bytes=reading.weights_bytes,
-        producer=f"{_text(model.producer_name)} {_text(model.producer_version)}".strip(),
-        opsets=reading.opsets,
-        ir_version=model.ir_version,
-        external_files=tuple(dict.fromkeys(file for file, _ in reading.external.values())),
-    )
+    return Parsed(model=model, left_out_bytes=slim.left_out_bytes)
 
 
 def _begins_like_onnx(content: mmap.mmap) -> bool:
@@ -135,21 +149,21 @@ def _walk(model: ModelProto, reading: _Reading) -> None:
 
 def _note_types_and_weights(graph: GraphProto, types: _Types, reading: _Reading) -> None:
     for value in (*graph.input, *graph.value_info, *graph.output):
-        if (dtype := _tensor(value).dtype) != "undefined":
-            types[_text(value.name)] = dtype
+        if (dtype := tensor_of(value).dtype) != "undefined":
+            types[text(value.name)] = dtype
     for tensor in graph.initializer:
-        types[_text(tensor.name)] = _dtype(tensor.data_type)
+        types[text(tensor.name)] = dtype_name(tensor.data_type)
         _count(tensor, reading)
     for sparse in graph.sparse_initializer:
-        types[_text(sparse.values.name)] = _dtype(sparse.values.data_type)
+        types[text(sparse.values.name)] = dtype_name(sparse.values.data_type)
         _count(sparse.values, reading)
         _count(sparse.indices, reading)
 
 
 def _operator(node: NodeProto, index: int, subgraph: int, types: _Types, reading: _Reading) -> Operator:
-    kind, domain = _text(node.op_type), _domain(node.domain)
-    inputs = tuple(_text(name) for name in node.input)
-    outputs = tuple(_text(name) for name in node.output)
+    kind, domain = text(node.op_type), _domain(node.domain)
+    inputs = tuple(text(name) for name in node.input)
+    outputs = tuple(text(name) for name in node.output)
     schema = _schema(kind, domain, reading)
     if outputs and outputs[0] not in types and schema and (inferred := _output_dtype(node, schema, types)):
         types[outputs[0]] = inferred
@@ -183,15 +197,15 @@ def _output_dtype(node: NodeProto, schema: onnx.defs.OpSchema, types: _Types) ->
     """Type of the first output by the definition: fixed, that of an input, or named by the ``to`` attribute."""
     for attribute in node.attribute:
         if attribute.name == "to" and attribute.type == AttributeProto.INT:
-            return _dtype(attribute.i)
+            return dtype_name(attribute.i)
         if attribute.name == "value" and attribute.type == AttributeProto.TENSOR:
-            return _dtype(attribute.t.data_type)
+            return dtype_name(attribute.t.data_type)
     if not schema.outputs:
         return None
     output = schema.outputs[0]
     for name, formal in zip(node.input, schema.inputs, strict=False):
-        if formal.type_str == output.type_str and _text(name) in types:
-            return types[_text(name)]
+        if formal.type_str == output.type_str and text(name) in types:
+            return types[text(name)]
     if len(output.types) != 1:
         return None
     only = next(iter(output.types)).removeprefix("tensor(").removesuffix(")")
@@ -228,14 +242,14 @@ def _count(tensor: TensorProto, reading: _Reading) -> None:
         reading.weights_bytes += (
             4 * len(tensor.float_data)
             + 8 * (len(tensor.int64_data) + len(tensor.double_data) + len(tensor.uint64_data))
-            + _INT32_FIELD_BYTES.get(_dtype(tensor.data_type), 1) * len(tensor.int32_data)
+            + _INT32_FIELD_BYTES.get(dtype_name(tensor.data_type), 1) * len(tensor.int32_data)
             + sum(map(len, tensor.string_data))
         )
 
 
 def _external_bytes(tensor: TensorProto, reading: _Reading) -> int:
     """Length of a tensor kept in another file, whose name an untrusted model chose."""
-    entries = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
+    entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     if location not in reading.external:
         file = _beside(reading.path, location)
@@ -287,26 +301,26 @@ def _is_inside(file: Path, model: Path) -> bool:
         return False
 
 
-def _tensor(value: ValueInfoProto) -> Tensor:
+def tensor_of(value: ValueInfoProto) -> Tensor:
     kind = value.type.WhichOneof("value")
     if kind not in ("tensor_type", "sparse_tensor_type"):
-        return Tensor(name=_text(value.name), dtype=(kind or "undefined").removesuffix("_type"), shape=())
+        return Tensor(name=text(value.name), dtype=(kind or "undefined").removesuffix("_type"), shape=())
     declared: TypeProto.Tensor | TypeProto.SparseTensor = getattr(value.type, kind)
     dims = []
     for dim in declared.shape.dim:
         size = dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
-        dims.append(_text(dim.dim_param) or None if dim.HasField("dim_param") else size)
-    return Tensor(name=_text(value.name), dtype=_dtype(declared.elem_type), shape=tuple(dims))
+        dims.append(text(dim.dim_param) or None if dim.HasField("dim_param") else size)
+    return Tensor(name=text(value.name), dtype=dtype_name(declared.elem_type), shape=tuple(dims))
 
 
-def _dtype(number: int) -> str:
+def dtype_name(number: int) -> str:
     return _DTYPES.get(number, f"datatype_{number}")
 
 
 def _domain(name: str) -> str:
-    return "" if _text(name) == "ai.onnx" else _text(name)
+    return "" if text(name) == "ai.onnx" else text(name)
 
 
-def _text(value: str | bytes) -> str:
+def text(value: str | bytes) -> str:
     """protobuf hands out ``bytes`` where a string field is not UTF-8."""
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value

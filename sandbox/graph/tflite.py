@@ -1,14 +1,8 @@
-"""TFLite flatbuffer → `ModelGraph`.
-
-Python's flatbuffers has no verifier, so this module bounds what it reads: vector lengths against the file, indices
-against their vectors, and the sum of all that is visited, since vectors of a hostile file may overlap.
-"""
+"""TFLite flatbuffer → `ModelGraph`."""
 
 from __future__ import annotations
 
 import mmap
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,85 +14,41 @@ from tflite.Model import Model  # type: ignore[import-untyped]
 from sandbox.errors import DataFileError
 
 from . import ModelGraph, Operator, Tensor
+from .flat import Budget, DamagedError, at, damage_reported
 
 _SCHEMA_VERSION = 3  # the only one that TFLite has ever loaded
-_MAX_TABLES = 250_000  # tensors, operators and buffers together; the runtime's own verifier gives up at a million
-_MAX_DESCRIPTION_BYTES = 32 << 20  # names, shapes and index lists; models of 1 GB have some 2 MB of them
 
 _BUILTIN_NAMES = {n: name for name, n in vars(BuiltinOperator).items() if isinstance(n, int)}
 _CUSTOM = int(BuiltinOperator.CUSTOM)
 _DTYPES = {n: name.lower() for name, n in vars(TensorType).items() if isinstance(n, int)}
 
-# What the generated accessors raise when an offset leads out of the file or into nonsense.
-_ACCESS_ERRORS = (struct.error, ValueError, TypeError, IndexError, OverflowError, AttributeError)
-
-
-class _DamagedError(Exception):
-    """The file contradicts itself; the argument says where."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class _OperatorCode:
+class OperatorCode:
     type: str
     version: int
     custom: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class _TensorEntry:
+class TensorEntry:
     tensor: Tensor
     buffer: int
 
 
-class _Budget:
-    """Counts what is visited, so that no file costs more than its size and the limits above allow."""
-
-    def __init__(self, size_bytes: int) -> None:
-        self._size_bytes = size_bytes
-        self._description_bytes = min(4 * size_bytes + 4096, _MAX_DESCRIPTION_BYTES)
-        self._tables = _MAX_TABLES
-
-    def tables(self, length: int, what: str) -> range:
-        """Indices of a vector of ``length`` tables; each entry takes 4 bytes of the file."""
-        self._tables -= length
-        if length * 4 > self._size_bytes or self._tables < 0:
-            raise _DamagedError(f"it claims {length} {what}")
-        return range(length)
-
-    def numbers(self, length: int, values: Callable[[], Any], what: str) -> list[int]:
-        """A vector of 32-bit numbers; an absent one is empty."""
-        self._spend(4 * length, what)
-        return [int(value) for value in values().tolist()] if length else []
-
-    def text(self, raw: bytes | None, what: str) -> str:
-        self._spend(len(raw or b""), what)
-        return (raw or b"").decode("utf-8", errors="replace")
-
-    def _spend(self, size_bytes: int, what: str) -> None:
-        self._description_bytes -= size_bytes
-        if size_bytes > self._size_bytes or self._description_bytes < 0:
-            raise _DamagedError(f"{what} are longer than the file allows")
-
-
-def read(path: Path, content: mmap.mmap, sha256: str) -> ModelGraph:
+def read(path: Path, content: mmap.mmap) -> ModelGraph:
     """The graph in ``content``, which has TFLite's file identifier. Raises `DataFileError`."""
-    try:
-        return _read(path, content, sha256)
-    except _DamagedError as error:
-        reason, cause = str(error), error
-    except _ACCESS_ERRORS as error:
-        reason, cause = "an offset leads out of the file", error  # type: ignore[assignment]
-    hint = "copy, download or convert it again"
-    raise DataFileError(f"{path} is a damaged or truncated TFLite model: {reason}", hint=hint) from cause
+    with damage_reported(path):
+        return _read(path, content)
 
 
-def _read(path: Path, content: mmap.mmap, sha256: str) -> ModelGraph:
-    budget = _Budget(len(content))
+def _read(path: Path, content: mmap.mmap) -> ModelGraph:
+    budget = Budget(len(content))
     model = Model.GetRootAs(content, 0)
     if model.Version() != _SCHEMA_VERSION:
-        raise _DamagedError(f"its schema version is {model.Version()}, not {_SCHEMA_VERSION}")
+        raise DamagedError(f"its schema version is {model.Version()}, not {_SCHEMA_VERSION}")
     codes = [
-        _operator_code(model.OperatorCodes(i), budget)
+        operator_code(model.OperatorCodes(i), budget)
         for i in budget.tables(model.OperatorCodesLength(), "operator codes")
     ]
     subgraphs = [model.Subgraphs(i) for i in budget.tables(model.SubgraphsLength(), "subgraphs")]
@@ -121,9 +71,8 @@ def _read(path: Path, content: mmap.mmap, sha256: str) -> ModelGraph:
         path=path,
         format="tflite",
         size_bytes=len(content),
-        sha256=sha256,
-        inputs=tuple(_at(tensors[0], i, "tensor").tensor for i in inputs),
-        outputs=tuple(_at(tensors[0], i, "tensor").tensor for i in outputs),
+        inputs=tuple(at(tensors[0], i, "tensor").tensor for i in inputs),
+        outputs=tuple(at(tensors[0], i, "tensor").tensor for i in outputs),
         operators=tuple(operators),
         weights_bytes=_weights_bytes(model, content, tensors, budget),
         producer=budget.text(model.Description(), "descriptions"),
@@ -134,29 +83,29 @@ def _no_model(path: Path, what: str) -> DataFileError:
     return DataFileError(f"{path} is a TFLite file that {what}: nothing to run", hint="convert the model again")
 
 
-def _operator_code(code: Any, budget: _Budget) -> _OperatorCode:
+def operator_code(code: Any, budget: Budget) -> OperatorCode:
     # Numbers above 127 moved to a wider field, which older files lack (schema_utils.cc, GetBuiltinCode). The accessor
     # of that name falls back by itself, and wrongly so if only the wide field is set; so read the field itself.
     at = code._tab.Offset(10)  # noqa: SLF001
     wide = code._tab.Get(Int32Flags, at + code._tab.Pos) if at else 0  # noqa: SLF001
     number = max(code.DeprecatedBuiltinCode(), wide)
     if number == _CUSTOM:
-        return _OperatorCode(type=budget.text(code.CustomCode(), "custom codes"), version=code.Version(), custom=True)
-    return _OperatorCode(type=_BUILTIN_NAMES.get(number, f"BUILTIN_{number}"), version=code.Version(), custom=False)
+        return OperatorCode(type=budget.text(code.CustomCode(), "custom codes"), version=code.Version(), custom=True)
+    return OperatorCode(type=_BUILTIN_NAMES.get(number, f"BUILTIN_{number}"), version=code.Version(), custom=False)
 
 
-def _tensors(subgraph: Any, budget: _Budget) -> list[_TensorEntry]:
-    return [_tensor(subgraph.Tensors(i), i, budget) for i in budget.tables(subgraph.TensorsLength(), "tensors")]
+def _tensors(subgraph: Any, budget: Budget) -> list[TensorEntry]:
+    return [tensor_entry(subgraph.Tensors(i), i, budget) for i in budget.tables(subgraph.TensorsLength(), "tensors")]
 
 
-def _tensor(tensor: Any, index: int, budget: _Budget) -> _TensorEntry:
+def tensor_entry(tensor: Any, index: int, budget: Budget) -> TensorEntry:
     shape = budget.numbers(tensor.ShapeLength(), tensor.ShapeAsNumpy, "shapes")
     # The signature is the shape as the author wrote it; the shape has 1 where the signature has -1.
     signature = budget.numbers(tensor.ShapeSignatureLength(), tensor.ShapeSignatureAsNumpy, "shape signatures")
     dims = signature if len(signature) == len(shape) else shape
     if any(dim < -1 for dim in dims):
-        raise _DamagedError(f"tensor {index} has the shape {dims}")
-    return _TensorEntry(
+        raise DamagedError(f"tensor {index} has the shape {dims}")
+    return TensorEntry(
         tensor=Tensor(
             name=budget.text(tensor.Name(), "tensor names") or f"tensor_{index}",
             dtype=_DTYPES.get(tensor.Type(), f"tensortype_{tensor.Type()}"),
@@ -167,15 +116,15 @@ def _tensor(tensor: Any, index: int, budget: _Budget) -> _TensorEntry:
 
 
 def _operators(
-    subgraph: Any, number: int, codes: list[_OperatorCode], tensors: list[_TensorEntry], budget: _Budget
+    subgraph: Any, number: int, codes: list[OperatorCode], tensors: list[TensorEntry], budget: Budget
 ) -> list[Operator]:
     found = []
     for index in budget.tables(subgraph.OperatorsLength(), "operators"):
         operator = subgraph.Operators(index)
-        code = _at(codes, operator.OpcodeIndex(), "operator code")
+        code = at(codes, operator.OpcodeIndex(), "operator code")
         inputs = budget.numbers(operator.InputsLength(), operator.InputsAsNumpy, "operator inputs")
         outputs = budget.numbers(operator.OutputsLength(), operator.OutputsAsNumpy, "operator outputs")
-        named = [None if i == -1 else _at(tensors, i, "tensor").tensor for i in (*outputs, *inputs)]
+        named = [None if i == -1 else at(tensors, i, "tensor").tensor for i in (*outputs, *inputs)]
         found.append(
             Operator(
                 index=index,
@@ -192,27 +141,21 @@ def _operators(
     return found
 
 
-def _weights_bytes(model: Any, content: mmap.mmap, tensors: list[list[_TensorEntry]], budget: _Budget) -> int:
+def _weights_bytes(model: Any, content: mmap.mmap, tensors: list[list[TensorEntry]], budget: Budget) -> int:
     """Bytes of the buffers that tensors use, each once. Metadata lives in buffers too and is no weight."""
     count = len(budget.tables(model.BuffersLength(), "buffers"))
     total = 0
     for index in {entry.buffer for subgraph in tensors for entry in subgraph}:
         if not 0 <= index < count:
-            raise _DamagedError(f"it has no buffer {index}")
+            raise DamagedError(f"it has no buffer {index}")
         buffer = model.Buffers(index)
         # Models beyond 2 GB keep data behind the flatbuffer; offsets 0 and 1 mean "not so" (schema.fbs, Buffer).
         start, length = (buffer.Offset(), buffer.Size()) if buffer.Offset() > 1 else (0, buffer.DataLength())
         if start + length > len(content):
-            raise _DamagedError(f"buffer {index} ends beyond the end of the file")
+            raise DamagedError(f"buffer {index} ends beyond the end of the file")
         if not start and length:
             buffer.DataAsNumpy()  # a view: costs nothing, and raises if it does not lie within the file
         total += length
     if total > len(content):
-        raise _DamagedError("its buffers overlap")
+        raise DamagedError("its buffers overlap")
     return total
-
-
-def _at(vector: list[Any], index: int, what: str) -> Any:
-    if not 0 <= index < len(vector):
-        raise _DamagedError(f"it has no {what} {index}")
-    return vector[index]

@@ -12,7 +12,8 @@ _SOURCE = "resident pages of the guest, read from outside the emulator"
 
 
 def peak_rss(trace: MemoryTrace, *, emulated: bool) -> Quantity:
-    """The guest's highest resident memory; ``high`` is the kernel's high-water mark less the emulator's share."""
+    """The guest's highest resident memory, however short; ``high`` where the emulator's share then is not exactly
+    known."""
     if trace.guest_peak_bytes is None:
         return Unavailable(unavailable=trace.unavailable or "the run left no memory reading")
     return Metric(
@@ -25,6 +26,17 @@ def peak_rss(trace: MemoryTrace, *, emulated: bool) -> Quantity:
     )
 
 
+def peak_shares(trace: MemoryTrace, *, emulated: bool) -> tuple[Quantity, Quantity]:
+    """(pages of files, all others) of the peak."""
+    if trace.guest_peak_bytes is None or trace.guest_files_bytes is None:
+        nothing = Unavailable(unavailable=trace.unavailable or "the run did not tell pages of files apart")
+        return nothing, nothing
+    mode = "emulated" if emulated else "measured"
+    files = Metric(value=trace.guest_files_bytes, unit="byte", mode=mode, source=_SOURCE)
+    rest = trace.guest_peak_bytes - trace.guest_files_bytes
+    return files, Metric(value=rest, unit="byte", mode=mode, source=_SOURCE)
+
+
 def emulator_overhead(trace: MemoryTrace, *, emulated: bool) -> Quantity:
     """What the emulator itself held when the guest was at its peak; it is in no other figure."""
     if not emulated:
@@ -35,18 +47,32 @@ def emulator_overhead(trace: MemoryTrace, *, emulated: bool) -> Quantity:
 
 
 def phase_memory(trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emulated: bool) -> tuple[Phase, ...]:
-    """Each phase with the memory at its end. ``phases``: (name, start on the clock that the trace uses)."""
+    """Each phase with the memory at its end and at its highest.
+
+    ``phases``: (name, start on the clock that the trace uses).
+    """
     rows = []
     for index, (name, start) in enumerate(phases):
         end = phases[index + 1][1] if index + 1 < len(phases) else float("inf")
-        seen = [guest for seconds, guest, _emulator in trace.samples if trace.started_seconds + seconds <= end]
-        rss: Quantity = Unavailable(unavailable="no memory reading before the end of this phase")
-        if seen:
-            mode = "emulated" if emulated else "measured"
-            rss = Metric(value=seen[-1], unit="byte", mode=mode, source=_SOURCE)
+        readings = [(trace.started_seconds + seconds, guest) for seconds, guest, _emulator in trace.samples]
+        until = [guest for seconds, guest in readings if seconds <= end]
+        within = [guest for seconds, guest in readings if start <= seconds <= end]
         since = max(start - trace.started_seconds, 0.0)
-        rows.append(Phase(name=name, start=Metric(value=since, unit="second", mode="measured"), rss_at_end=rss))
+        rows.append(
+            Phase(
+                name=name,
+                start=Metric(value=since, unit="second", mode="measured"),
+                rss_at_end=_held(until[-1:], emulated=emulated),
+                peak_rss=_held([*within, *until[-1:]], emulated=emulated),
+            )
+        )
     return tuple(rows)
+
+
+def _held(readings: Sequence[int], *, emulated: bool) -> Quantity:
+    if not readings:
+        return Unavailable(unavailable="no memory reading before the end of this phase")
+    return Metric(value=max(readings), unit="byte", mode="emulated" if emulated else "measured", source=_SOURCE)
 
 
 def runtime_baseline(phases: Sequence[Phase]) -> Quantity:

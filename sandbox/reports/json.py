@@ -1,10 +1,12 @@
-"""The result document as JSON."""
+"""The documents as JSON."""
 
 from __future__ import annotations
 
+from sandbox.ceiling_result import CeilingResult
+from sandbox.check_result import CheckResult
 from sandbox.result import Result
 
 
-def render(result: Result) -> str:
+def render(result: Result | CheckResult | CeilingResult) -> str:
     """The document, keys in the schema's order, absent optional fields as null."""
     return result.model_dump_json(indent=1) + "\n"

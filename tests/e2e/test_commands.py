@@ -17,7 +17,7 @@ pytestmark = pytest.mark.subprocess
 def test_help_teaches() -> None:
     done = edge_sandbox("--help")
     assert done.returncode == 0
-    for word in ("profile", "devices", "images", "doctor", "Exit codes: 0 ready, 1 not ready"):
+    for word in ("profile", "check", "ceiling", "devices", "images", "doctor", "Exit codes: 0 ready, 1 not ready"):
         assert word in " ".join(done.stdout.split())
     done = edge_sandbox("profile", "--help")
     text = " ".join(done.stdout.split())

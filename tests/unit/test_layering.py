@@ -20,16 +20,16 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 #: A module imports from its own line and the lines above. A package stands for all that it holds and that has no line
 #: of its own.
 LAYERS = (
-    ("errors", "units", "metrics", "stats", "progress", "resources", "process"),
+    ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
     ("graph", "device_file", "device_errors", "image", "native"),
     ("device",),
     ("record", "measurements", "engines.base"),
-    ("plan", "rundir"),
+    ("plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "fit", "host"),
-    ("result", "verdict", "analysis"),
+    ("result", "check_result", "ceiling_result", "verdict", "out_of_memory", "analysis"),
     ("reports",),
-    ("pipeline", "shell"),
+    ("pipeline", "check", "ceiling", "shell"),
     ("cli",),
 )
 RANKS = {f"sandbox.{name}": rank for rank, names in enumerate(LAYERS) for name in names}

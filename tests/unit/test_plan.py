@@ -104,6 +104,24 @@ class TestBudget:
         assert isinstance(found.available, Unavailable)
         assert "os_used_bytes" in found.available.unavailable
 
+    def test_what_is_kept_back_for_others(self) -> None:
+        os = OS.model_copy(update={"mem_total_bytes": 900_000_000, "os_used_bytes": 100_000_000})
+        for memory in (None, 800_000_000):
+            found = budget(DEVICE, os, memory, 300_000_000)
+            assert isinstance(found.available, Metric)
+            assert found.limit_bytes == found.available.value == 500_000_000
+            assert found.source.endswith(", less --reserve 300 MB")
+
+    @pytest.mark.parametrize("memory", [200_000_000, 100_000_000])
+    def test_nothing_left(self, memory: int) -> None:
+        with pytest.raises(UsageError, match="leaves nothing of"):
+            budget(DEVICE, OS, memory, 200_000_000)
+
+    def test_kept_back_of_an_unknown_whole(self) -> None:
+        found = budget(DEVICE, OS.model_copy(update={"os_used_bytes": None}), None, 1 << 20)
+        assert found.limit_bytes == DEVICE.ram_bytes - (1 << 20)
+        assert isinstance(found.available, Unavailable)
+
 
 class TestShapes:
     def test_fixed_inputs_need_none(self, tflite: ModelGraph) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.cli.profile import parse_shape
+from sandbox.cli.common import parse_shape
 from sandbox.errors import UsageError
 
 

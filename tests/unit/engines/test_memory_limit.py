@@ -220,3 +220,18 @@ def test_launcher_joins_and_becomes_the_program(joined: bool, tmp_path: Path) ->
     assert procs.exists() == joined
     if joined:
         assert procs.read_text() == f"{running.pid}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kernel"),
+    [
+        ("memory.kmem.usage_in_bytes", "700000\n", 700_000),
+        ("memory.stat", "anon 5\nkernel 800000\nkernel_stack 16384\n", 800_000),
+        ("memory.stat", "cache 5\n", 0),
+        ("memory.kmem.usage_in_bytes", "what\n", 0),
+    ],
+)
+def test_room_for_what_the_kernel_keeps(name: str, text: str, kernel: int, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    room = MemoryLimit(mechanism="cgroup", directory=tmp_path).room_bytes()
+    assert room == MemoryLimit(mechanism="watchdog").room_bytes() + kernel

@@ -1,4 +1,4 @@
-"""Whose memory a page is, by its address; and a real process tree followed."""
+"""A real process tree followed: what it holds, and what it held between two looks."""
 
 from __future__ import annotations
 
@@ -15,32 +15,9 @@ import pytest
 
 from sandbox import process
 from sandbox.engines.base import MemoryTrace
-from sandbox.engines.memory_meter import GUEST_ADDRESS_LIMIT, MemoryMeter, _tree, split_smaps
+from sandbox.engines.memory_meter import MemoryMeter, Reading, _tree
 
-#: Some mappings of qemu-aarch64 with Python in it: five of the guest, one of them without access, and the emulator's.
-RECORDED = (Path(__file__).parents[2] / "data" / "memory" / "smaps_qemu_aarch64.txt").read_bytes()
 MIB = 1 << 20
-
-
-def mapping(address: int, rss_kib: int, anonymous_kib: int) -> bytes:
-    sizes = f"Size: 4 kB\nRss: {rss_kib:>12} kB\nPss: 1 kB\nAnonymous: {anonymous_kib:>6} kB\n"
-    return f"{address:x}-{address + 4096:x} rw-p 0 00:00 0\n{sizes}".encode()
-
-
-def test_recorded_emulator() -> None:
-    guest = 2624 + 1212 + 392 + 28 + 736
-    emulator, files = 2748 + 10240 + 1696 + 12 + 20, 1696
-    assert split_smaps(RECORDED) == (guest * 1024, emulator * 1024, (emulator - files) * 1024)
-
-
-def test_the_limit_itself_is_the_emulator_s() -> None:
-    text = mapping(GUEST_ADDRESS_LIMIT - 4096, 8, 8) + mapping(GUEST_ADDRESS_LIMIT, 4, 1)
-    assert split_smaps(text) == (8 << 10, 4 << 10, 1 << 10)
-
-
-@pytest.mark.parametrize("text", [b"", b"nonsense", b"00400000-00500000 r--p 0 00:00 0\nSize: 4 kB\n"])
-def test_nothing_to_see(text: bytes) -> None:
-    assert split_smaps(text) == (0, 0, 0)
 
 
 @contextlib.contextmanager
@@ -132,7 +109,7 @@ def test_a_long_chain_of_children() -> None:
 
 def test_a_process_that_is_gone() -> None:
     meter = meter_of(2**22 + 1)
-    assert meter.tick() == (0, 0, 0)
+    assert meter.tick() == Reading(0, 0, 0)
     assert meter.trace() == MemoryTrace(
         unavailable="no memory reading: it ended at once", started_seconds=meter.trace().started_seconds
     )
@@ -140,3 +117,56 @@ def test_a_process_that_is_gone() -> None:
 
 def test_this_process_is_in_its_own_tree() -> None:
     assert os.getpid() in _tree(os.getpid())
+
+
+ALLOCATE = "import mmap\nx = mmap.mmap(-1, {mib} << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\n"
+WAIT = "print(flush=True)\nimport sys, time; sys.stdin.read(1)\n"
+
+
+@pytest.mark.subprocess
+def test_a_peak_between_two_looks_is_seen() -> None:
+    """The kernel keeps the mark: it matters not how short the peak was."""
+    script = f"import os, sys\n{WAIT}{ALLOCATE.format(mib=64)}x.close()\n"
+    with (
+        subprocess.Popen(
+            (sys.executable, "-S", "-c", f"{script}print(flush=True)\nsys.stdin.read(1)"), stdin=-1, stdout=-1
+        ) as running,
+    ):
+        assert running.stdout is not None
+        assert running.stdin is not None
+        running.stdout.readline()
+        meter = meter_of(running.pid)
+        before = meter.tick()
+        running.stdin.write(b"x")
+        running.stdin.flush()
+        running.stdout.readline()
+        after = meter.tick()
+        running.kill()
+    assert before is not None
+    assert after is not None
+    assert after.guest - before.guest == pytest.approx(64 * MIB, abs=MIB)
+    trace = meter.trace()
+    assert trace.guest_peak_bytes == after.guest
+    assert trace.guest_peak_high_bytes == pytest.approx(after.guest, rel=0.01)
+
+
+@pytest.mark.subprocess
+def test_forked_memory_counts_once_until_it_is_written() -> None:
+    with python(f"import os\n{ALLOCATE.format(mib=40)}os.fork()") as running:
+        time.sleep(0.1)
+        read = meter_of(running.pid).tick()
+    assert read is not None
+    assert 40 * MIB < read.guest < 70 * MIB
+
+
+@pytest.mark.subprocess
+def test_pages_of_files_are_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "mapped"
+    file.write_bytes(bytes(20 * MIB))
+    script = f"import mmap\nf = open({str(file)!r}, 'rb')\nx = mmap.mmap(f.fileno(), 0, prot=1)\nsum(x[::4096])"
+    with python(script) as running:
+        meter = meter_of(running.pid)
+        read = meter.tick()
+    assert read is not None
+    assert 20 * MIB < read.guest_files < 40 * MIB
+    assert meter.trace().guest_files_bytes == read.guest_files

@@ -1,4 +1,4 @@
-"""Whatever happens to a model file, `read_model` gives a graph or a `DataFileError`, and soon."""
+"""Whatever happens to a model file, it gives a graph and a memory plan, or a `DataFileError`, and soon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.errors import DataFileError
-from sandbox.graph import ModelGraph, read_model
+from sandbox.graph import ModelGraph, read_dataflow, read_model
+from sandbox.static.memory import plan_memory
 from tests import zoo
 
 PROJECT = Path(__file__).parents[3]
@@ -77,9 +78,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcome(path: Path) -> ModelGraph | DataFileError:
     try:
-        return read_model(path)
+        graph = read_model(path)
+        plan = plan_memory(graph, read_dataflow(graph, {}), runtime="ai-edge-litert", version="1", pointer_bytes=8)
     except DataFileError as error:
         return error
+    assert plan.open or (plan.activations_bytes or 0) >= 0
+    return graph
 
 
 def survives(path: Path, original: bytes, edits: list[Edit]) -> None:

@@ -46,7 +46,7 @@ def test_command_line(guest: Architecture, page: int, program: str, options: tup
 
 
 def test_a_32_bit_guest_lies_where_the_memory_meter_looks() -> None:
-    from sandbox.engines.memory_meter import GUEST_ADDRESS_LIMIT  # noqa: PLC0415
+    from sandbox.engines.smaps import GUEST_ADDRESS_LIMIT  # noqa: PLC0415
 
     assert GUEST_BASE_32_BIT + (1 << 32) < GUEST_ADDRESS_LIMIT
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from sandbox.engines.base import MemoryTrace
 from sandbox.measurements import Phase
 from sandbox.metrics import Metric, Unavailable
-from sandbox.profilers.memory import emulator_overhead, peak_rss, phase_memory, runtime_baseline
+from sandbox.profilers.memory import emulator_overhead, peak_rss, peak_shares, phase_memory, runtime_baseline
 
 GUEST = "resident pages of the guest, read from outside the emulator"
 TRACE = MemoryTrace(
@@ -89,6 +91,23 @@ def test_baseline() -> None:
     assert runtime_baseline(rows) == held(20)
     gone = Unavailable(unavailable="no memory reading before the end of this phase")
     start = Metric(value=0, unit="second", mode="measured")
-    assert runtime_baseline([Phase(name="import", start=start, rss_at_end=gone)]) == gone
+    assert runtime_baseline([Phase(name="import", start=start, rss_at_end=gone, peak_rss=gone)]) == gone
     assert runtime_baseline(rows[1:]) == Unavailable(unavailable="the run ended before the runtime was imported")
     assert runtime_baseline([]) == Unavailable(unavailable="the run ended before the runtime was imported")
+
+
+def test_each_phase_has_its_own_peak() -> None:
+    rows = phase_memory(TRACE, (*PHASES[:2], ("warmup", 1001.8), ("report", 1002.8)), emulated=True)
+    assert [(row.name, row.peak_rss) for row in rows] == [
+        ("import", held(20)),
+        ("load", held(20)),  # no reading of its own: what the one before left
+        ("warmup", held(50)),
+        ("report", held(30)),
+    ]
+
+
+def test_the_shares_of_the_peak() -> None:
+    trace = dataclasses.replace(TRACE, guest_files_bytes=15)
+    assert peak_shares(trace, emulated=True) == (held(15), held(35))
+    assert peak_shares(TRACE, emulated=True)[0] == Unavailable(unavailable="the run did not tell pages of files apart")
+    assert peak_shares(NOTHING, emulated=True)[1] == Unavailable(unavailable="no cgroup here")

@@ -1,0 +1,102 @@
+"""The document that a static check ends in: ``check --format json``. Every number in it is predicted.
+
+The published schema is ``schema()``; ``docs/check.schema.json`` holds a copy that a test compares.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .metrics import Quantity
+from .record import Image, TensorRecord
+from .result import Check, Tool, Verdict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CheckedModel(_Frozen):
+    """The model file and its interface."""
+
+    path: str
+    format: Literal["tflite", "onnx"]
+    size_bytes: int
+    inputs: tuple[TensorRecord, ...]
+    outputs: tuple[TensorRecord, ...]
+
+
+class CheckedDevice(_Frozen):
+    """The device that the model was checked for."""
+
+    id: str
+    name: str
+    page_size_bytes: int
+    ram_bytes: int
+
+
+class CheckedRuntime(_Frozen):
+    """The runtime that would run the model."""
+
+    name: str
+    version: str
+
+
+class MemoryPart(_Frozen):
+    """One share of the predicted peak; the source says where it comes from."""
+
+    name: str
+    size: Quantity
+
+
+class OperatorMemory(_Frozen):
+    """What one operator needs while it runs: all tensors alive in its step, and its own temporaries."""
+
+    index: int
+    type: str
+    name: str
+    live: Quantity
+    workspace: Quantity
+
+
+class PredictedMemory(_Frozen):
+    """Memory by the model file."""
+
+    peak: Quantity
+    available: Quantity
+    headroom: Quantity
+    weights: Quantity
+    inputs: Quantity
+    outputs: Quantity
+    activations: Quantity
+    """One block for all activations and temporaries, packed as the runtime packs them."""
+    runtime_baseline: Quantity
+    """What the runtime takes with a model of a few kB, as emulated runs found."""
+    parts: tuple[MemoryPart, ...]
+    """What adds up to the peak."""
+    peak_operator: OperatorMemory | None
+    """The operator that sets the peak of the activations."""
+    peak_margin: Quantity
+    """By how much it needs more than the next one."""
+    operators: tuple[OperatorMemory, ...]
+
+
+class CheckResult(_Frozen):
+    """The whole document."""
+
+    schema_version: Literal[1] = 1
+    tool: Tool
+    model: CheckedModel
+    device: CheckedDevice
+    image: Image
+    runtime: CheckedRuntime
+    memory: PredictedMemory
+    checks: tuple[Check, ...]
+    verdict: Verdict
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the document."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **CheckResult.model_json_schema()}

@@ -1,0 +1,97 @@
+"""``edge-sandbox ceiling``: the least memory in which a model runs."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sandbox.progress import Silent
+from sandbox.units import parse_duration
+
+from .common import (
+    EXIT_CODES,
+    EngineChoice,
+    FormatChoice,
+    MirrorOption,
+    QuietOption,
+    StderrProgress,
+    enter_own_scope,
+    image_builder,
+    parse_shape,
+    write_report,
+)
+
+
+def ceiling(
+    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)],
+    *,
+    device: Annotated[
+        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
+    ],
+    runtime: Annotated[
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first that runs this format.")
+    ] = None,
+    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
+    engine: Annotated[EngineChoice, typer.Option(help="What runs the device's programs.")] = EngineChoice.AUTO,
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads of the runtime. Repeat to sweep.")] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help="First dimension of all inputs. Repeat to sweep.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeat one name to sweep."),
+    ] = None,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")] = "10min",
+    format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
+    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the smallest RAM in which a model loads and infers, to 1 %, by at most 10 runs.
+
+    Example: edge-sandbox ceiling examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b --threads 1 --threads 4
+    """
+    from sandbox.ceiling import Sweep  # noqa: PLC0415
+    from sandbox.ceiling import ceiling as find  # noqa: PLC0415
+    from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.plan import ProfileRequest  # noqa: PLC0415
+    from sandbox.reports import ceiling_terminal, json  # noqa: PLC0415
+
+    request = ProfileRequest(
+        model=model,
+        device=device,
+        runtime=runtime,
+        os=os,
+        engine=engine.value,
+        timeout_seconds=parse_duration(timeout),
+    )
+    sweep = Sweep(
+        threads=tuple(threads or (1,)),
+        batches=tuple(batch or ()),
+        shapes=combinations([parse_shape(text) for text in shape or []]),
+    )
+    enter_own_scope()
+    builder = image_builder(mirror, Silent() if quiet else StderrProgress())
+    with (
+        guard() as protector,
+        tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder,
+        protector.protect("folder", folder),
+    ):
+        result = find(request, sweep, Path(folder), builder, protector)
+    colour = output is None and sys.stdout.isatty()
+    is_json = format_ is FormatChoice.JSON
+    write_report(json.render(result) if is_json else ceiling_terminal.render(result, colour=colour), output)
+    raise typer.Exit(EXIT_CODES[result.verdict.status])
+
+
+def combinations(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> tuple[Mapping[str, tuple[int, ...]], ...]:
+    """Every way to give each named input one of the shapes listed for it; one empty way when none is listed."""
+    names = dict.fromkeys(name for name, _sizes in shapes)
+    choices = [[(name, sizes) for other, sizes in shapes if other == name] for name in names]
+    return tuple(dict(chosen) for chosen in product(*choices))

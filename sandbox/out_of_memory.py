@@ -1,0 +1,98 @@
+"""Why memory ran out: who noticed, in which phase, what was held, what was asked for, what was under way. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .engines.base import Outcome
+from .errors import UsageError
+from .metrics import Metric, Quantity, Unavailable
+from .record import Need, RunRecord
+from .result import OutOfMemory, OutOfMemoryKind
+from .units import format_size, parse_size
+from .verdict import Failure
+
+_LONGEST = 20_000
+# NumPy's MemoryError; ONNX Runtime's BFCArena::AllocateRawInternal
+_ASKED = re.compile(r"Unable to allocate ([\d.]+ ?[KMGT]?i?B) for|requested buffer of size[: ]+(\d+)")
+_PHASE_PARTS: Mapping[str, tuple[str, ...]] = {
+    "load": ("weights", "parsed file", "largest weight"),
+    "allocate": ("packed weights", "weights", "indirection buffers"),
+}
+"""Which parts of the static plan a phase takes, as `static.memory` names them."""
+
+
+def explain(
+    failure: Failure | None,
+    outcome: Outcome,
+    report: Mapping[str, Any] | None,
+    phases: Sequence[tuple[str, float]],
+    record: RunRecord,
+) -> OutOfMemory | None:
+    """What is known of a run that failed for want of memory; ``None`` for any other run."""
+    if failure is None or failure.check != "memory":
+        return None
+    error = report.get("error") if report else None
+    said = f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else outcome.stderr
+    phase = phases[-1][0] if phases else "start"
+    if isinstance(error, dict) and not outcome.out_of_memory:
+        phase = str(error.get("phase") or phase)
+    trace = outcome.memory
+    held: Quantity = Unavailable(unavailable=trace.unavailable or "the run left no memory reading")
+    if trace.guest_peak_bytes is not None:
+        mode = "measured" if outcome.emulator is None else "emulated"
+        own = trace.guest_peak_bytes - (trace.guest_files_bytes or 0)  # the kernel drops pages of files first
+        held = Metric(value=own, unit="byte", mode=mode, source="the guest's peak until then, pages of files left out")
+    kind = _kind(outcome, said[:_LONGEST])
+    need = _under_way(phase, record.needs)
+    return OutOfMemory(
+        kind=kind,
+        phase=phase,
+        held=held,
+        asked=_asked(kind, said[:_LONGEST]),
+        under_way=need.what if need else None,
+        under_way_needs=Metric(value=need.size_bytes, unit="byte", mode="predicted", source="the model file")
+        if need
+        else Unavailable(unavailable="the model file does not tell what this phase takes"),
+    )
+
+
+def sentence(found: OutOfMemory) -> str:
+    """The same for people, to follow the reason of the failure; empty when nothing more is known."""
+    words = []
+    if isinstance(found.held, Metric):
+        words.append(f"it held {format_size(found.held.value)} of its own")
+    if isinstance(found.asked, Metric):
+        words.append(f"asked for {format_size(found.asked.value)} more")
+    if found.under_way and isinstance(found.under_way_needs, Metric):
+        words.append(f"by the model file {found.under_way} needs {format_size(found.under_way_needs.value)}")
+    return "; " + ", ".join(words) if words else ""
+
+
+def _kind(outcome: Outcome, said: str) -> OutOfMemoryKind:
+    if outcome.out_of_memory:
+        return "watchdog" if outcome.limit_mechanism == "watchdog" else "kernel"
+    if "bad_alloc" in said:
+        return "bad_alloc"
+    return "MemoryError" if "MemoryError" in said else "runtime"
+
+
+def _asked(kind: OutOfMemoryKind, said: str) -> Quantity:
+    if kind in {"kernel", "watchdog"}:
+        return Unavailable(unavailable="it was killed when it touched a page, not when it asked for memory")
+    match = _ASKED.search(said)
+    try:
+        size = parse_size((match[1] or match[2]).replace(" ", "")) if match else None
+    except UsageError:
+        size = None
+    if size is None:
+        return Unavailable(unavailable="the message does not say how much was asked for")
+    return Metric(value=size, unit="byte", mode="emulated", source="the message")
+
+
+def _under_way(phase: str, needs: Sequence[Need]) -> Need | None:
+    """What the static plan says of the phase: the largest of its parts; during inferences the greediest operator."""
+    wanted = _PHASE_PARTS.get(phase, ("operator",) if phase in {"warmup", "inference"} else ())
+    return max((need for need in needs if need.part in wanted), key=lambda need: need.size_bytes, default=None)

@@ -1,0 +1,99 @@
+"""A guest that allocates a known pattern: the peak, also one of a moment, reads back as what it allocated."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.engines.base import MemoryTrace
+
+from .conftest import Subject
+
+MIB = 1 << 20
+EXACT = 1 * MIB
+"""What Python itself varies by from one run to the next."""
+LEAST = 16
+"""MiB of the smaller of two runs: more than what Python holds for a moment while it starts."""
+
+HEAD = """
+import ctypes, mmap, os, threading, time
+def touch(mib):
+    block = mmap.mmap(-1, max(mib << 20, 4096), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    view = ctypes.c_char.from_buffer(block)
+    ctypes.memset(ctypes.addressof(view), 1, mib << 20)
+    return block, view
+"""
+PATTERNS = {
+    # in the middle of a quiet run: gone again before anybody can look
+    "a moment": "time.sleep(0.4)\nblock, view = touch({mib})\ndel view\nblock.close()\ntime.sleep(0.4)\n",
+    "kept": "kept = touch({mib})\ntime.sleep(0.3)\n",
+    "the stack of a thread": """
+threading.stack_size(({mib} + 8) << 20)
+def work():
+    for line in open('/proc/self/maps'):
+        first, last = (int(word, 16) for word in line.split()[0].split('-'))
+        if last - first >= ({mib} + 8 << 20) and 'rw' in line:
+            ctypes.memset(first + (1 << 20), 1, {mib} << 20)
+            break
+    time.sleep(0.1)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+time.sleep(0.1)
+""",
+    "threads": """
+def work():
+    kept = touch({mib} // 4)
+    gate.wait()
+gate = threading.Barrier(4)
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+time.sleep(0.1)
+""",
+}
+
+
+def seen(real: Subject, code: str) -> MemoryTrace:
+    outcome = real.run(real.python(HEAD + code, memory_limit_bytes=400 * MIB))
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.memory.guest_peak_bytes is not None, outcome.memory.unavailable
+    return outcome.memory
+
+
+def peak(trace: MemoryTrace) -> int:
+    assert trace.guest_peak_bytes is not None
+    return trace.guest_peak_bytes
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_a_known_pattern_reads_back(real: Subject, pattern: str) -> None:
+    without, with_ = (seen(real, pattern.format(mib=mib)) for mib in (LEAST, LEAST + 64))
+    assert peak(with_) - peak(without) == pytest.approx(64 * MIB, abs=EXACT)
+    assert with_.guest_peak_high_bytes is not None
+    assert with_.guest_peak_high_bytes - peak(with_) < 3 * MIB
+
+
+def test_a_fork_costs_what_it_writes(real: Subject) -> None:
+    write = "ctypes.memset(ctypes.addressof(kept[1]), 2, {mib} << 20)"
+    code = f"kept = touch(40)\nif not os.fork():\n  {write}\ntime.sleep(0.6)\nos._exit(0)\n"
+    without, with_ = (seen(real, code.format(mib=mib)) for mib in (LEAST, LEAST + 24))
+    assert peak(with_) - peak(without) == pytest.approx(24 * MIB, abs=EXACT)
+
+
+def test_memory_that_two_processes_share_counts_once(real: Subject) -> None:
+    code = "kept = mmap.mmap(-1, 48 << 20)\nview = ctypes.c_char.from_buffer(kept)\nos.fork()\n"
+    code += "ctypes.memset(ctypes.addressof(view), 1, {mib} << 20)\ntime.sleep(0.6)\nos._exit(0)\n"
+    without, with_ = (seen(real, code.format(mib=mib)) for mib in (LEAST, LEAST + 20))
+    assert peak(with_) - peak(without) == pytest.approx(20 * MIB, abs=EXACT)
+    assert with_.guest_files_bytes == pytest.approx(without.guest_files_bytes, abs=EXACT)
+
+
+def test_a_mapped_file_is_told_apart(real: Subject) -> None:
+    code = (
+        "open('mapped', 'wb').write(bytes(48 << 20))\nfile = open('mapped', 'rb')\n"
+        "kept = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\nsum(kept[:{mib} << 20:4096])\ntime.sleep(0.3)\n"
+    )
+    without, with_ = (seen(real, code.format(mib=mib)) for mib in (LEAST, LEAST + 20))
+    assert without.guest_files_bytes is not None
+    assert with_.guest_files_bytes is not None
+    assert with_.guest_files_bytes - without.guest_files_bytes == pytest.approx(20 * MIB, abs=EXACT)

@@ -1,0 +1,53 @@
+"""``edge-sandbox check`` as a user calls it: no emulator, no network, no time."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import zoo
+
+from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, assert_refused, edge_sandbox
+
+pytestmark = pytest.mark.subprocess
+
+
+@pytest.mark.parametrize("model", [EXAMPLE_TFLITE, EXAMPLE_ONNX], ids=["tflite", "onnx"])
+def test_a_model_that_fits(model: Path, tmp_path: Path) -> None:
+    nowhere = {"EDGE_SANDBOX_CACHE": str(tmp_path / "cache"), "http_proxy": "http://127.0.0.1:9", "PATH": ""}
+    started = time.monotonic()
+    done = edge_sandbox("check", model, "--device", "rpi4b", env=nowhere)
+    assert time.monotonic() - started < 5
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("predicted", "available", "set by", "READY"):
+        assert word in done.stdout
+    assert not (tmp_path / "cache").exists()
+
+
+def test_json_in_a_file_and_the_exit_code_of_one_that_does_not_fit(tmp_path: Path) -> None:
+    model, output = tmp_path / "memory_hog_300.tflite", tmp_path / "check.json"
+    model.write_bytes(zoo.make(model.name))
+    words = ("check", model, "--device", "rpi-zero-2w", "--memory", "200M", "--format", "json")
+    done = edge_sandbox(*words, "--output", output)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    document = json.loads(output.read_text())
+    assert document["verdict"]["status"] == "not_ready"
+    assert document["memory"]["peak"]["mode"] == "predicted"
+
+
+def test_an_unknown_verdict_has_its_own_exit_code() -> None:
+    done = edge_sandbox("check", EXAMPLE_ONNX, "--device", "rpi4b", "--runtime", "onnxruntime@1.20.1")
+    assert done.returncode == 5
+    assert "UNKNOWN" in done.stdout
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.tflite"
+    cut.write_bytes(EXAMPLE_TFLITE.read_bytes()[:5000])
+    assert_refused(edge_sandbox("check", cut, "--device", "rpi4b"), 3, "cut.tflite")
+    assert_refused(edge_sandbox("check", EXAMPLE_TFLITE, "--device", "rpi4x"), 2, "rpi4x", "did you mean")
+    assert_refused(edge_sandbox("check", EXAMPLE_TFLITE, "--device", "rpi4b", "--memory", "much"), 2, "much")
+    assert edge_sandbox("check", EXAMPLE_TFLITE).returncode == 2
