@@ -12,7 +12,7 @@ import typer
 
 from sandbox.errors import SandboxError
 
-from . import devices, doctor, images, profile, shell
+from . import calibration, devices, doctor, images, profile, shell
 
 EXIT_INTERRUPTED = 130
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -32,6 +32,7 @@ app.command(name="profile")(profile.profile)
 app.command(name="shell")(shell.shell)
 app.command(name="doctor")(doctor.doctor)
 app.add_typer(devices.app, name="devices")
+app.add_typer(calibration.app, name="calibration")
 app.add_typer(images.app, name="images")
 
 
