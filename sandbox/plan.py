@@ -31,8 +31,8 @@ JOB_NAMES: tuple[JobName, ...] = ("latency", "operators", "heap")
 
 _FORMATS: Mapping[str, str] = {"tflite-runtime": "tflite", "ai-edge-litert": "tflite", "onnxruntime": "onnx"}
 _GUEST_CODE, _GUEST_MODEL, _GUEST_NPZ = "/edge/guest", "/edge/model", "/edge/input.npz"
-_REPEAT: Mapping[JobName, tuple[int, int]] = {"latency": (1, 5), "operators": (1, 1), "heap": (0, 1)}
-"""Warm-up and counted inferences of each job. Operators and heap need one: instructions and allocations repeat."""
+_REPEAT: Mapping[JobName, tuple[int, int]] = {"operators": (1, 1), "heap": (0, 1)}
+"""Warm-up and counted inferences of the other jobs. One is enough: instructions and allocations repeat."""
 _FINE_TICK = (1000, 1)
 """A microsecond for each instruction: profilers inside the runtimes round to microseconds, and nothing is lost so."""
 _CACHE_LINE_BYTES, _CACHE_WAYS = 64, 8
@@ -66,6 +66,10 @@ class ProfileRequest:
     """Whether the runtime may apply the delegates that it applies by itself."""
     caches: bool = False
     """Whether to model the device's data caches beside counting."""
+    jobs: tuple[JobName, ...] = JOB_NAMES
+    """What to run. What a job that was left out would have told is unavailable."""
+    inferences: tuple[int, int] = (1, 5)
+    """Of the latency job: those before the clock starts, and those that are timed."""
     mirror: str | None = None
 
 
@@ -252,7 +256,7 @@ def plan_jobs(
     env = {"PYTHONPATH": f"/opt/{name}-{version}", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
     env["PATH"] = "/usr/bin:/bin"
     jobs = []
-    for job_name in JOB_NAMES:
+    for job_name in request.jobs:
         folder = run_dir / job_name
         (folder / COUNTS).mkdir(parents=True, exist_ok=True)
         counting = _counting(job_name, device, native_parts, caches=request.caches) if emulated else None
@@ -328,7 +332,7 @@ def _write_request(
     model: str,
     counted: bool,
 ) -> None:
-    warmup, repeat = _REPEAT[job]
+    warmup, repeat = _REPEAT.get(job, request.inferences)
     own_input = request.inputs not in {"random", "zeros"}
     document = {
         "schema": 1,

@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_directory(name: str) -> Path:
-    """The shipped folder ``images`` or ``device_specs``: inside the wheel, or beside the package in a checkout.
+    """The shipped folder of that name, such as ``images``: inside the wheel, or beside the package in a checkout.
 
     ``native``, which the build makes, is inside the package in both.
     """

@@ -12,7 +12,7 @@ import typer
 
 from sandbox.errors import SandboxError
 
-from . import ceiling, check, devices, doctor, images, profile, shell
+from . import calibration, ceiling, check, devices, doctor, images, profile, shell
 
 EXIT_INTERRUPTED = 130
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,6 +34,7 @@ app.command(name="ceiling")(ceiling.ceiling)
 app.command(name="shell")(shell.shell)
 app.command(name="doctor")(doctor.doctor)
 app.add_typer(devices.app, name="devices")
+app.add_typer(calibration.app, name="calibration")
 app.add_typer(images.app, name="images")
 
 

@@ -229,7 +229,7 @@ def _known_entries(entries: Any, known: Any) -> Any:
 
 
 def _by_class(counts: Any) -> dict[InstructionClass, int]:
-    return {name: int(count) for name, count in zip(CLASSES, counts, strict=False) if int(count)}
+    return {name: int(count) for name, count in zip(CLASSES, counts, strict=False) if int(count) > 0}
 
 
 def _counter_types(np: Any) -> tuple[Any, Any]:

@@ -21,15 +21,18 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 #: of its own.
 LAYERS = (
     ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
-    ("graph", "device_file", "device_errors", "image", "native"),
+    ("graph", "device_file", "device_errors", "image", "native", "zoo"),
     ("device",),
     ("record", "measurements", "engines.base"),
     ("plan", "rundir", "static"),
     ("engines",),
-    ("profilers", "calibration", "fit", "host"),
+    ("profilers", "calibration", "measured", "model_counts", "host"),
+    ("fit",),
+    ("fit_files",),
     ("result", "check_result", "ceiling_result", "verdict", "out_of_memory", "analysis"),
     ("reports",),
     ("pipeline", "check", "ceiling", "shell"),
+    ("suite",),
     ("cli",),
 )
 RANKS = {f"sandbox.{name}": rank for rank, names in enumerate(LAYERS) for name in names}

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Literal, cast
 
+from sandbox.zoo.network import Precision
+
 from .onnx_models import dynamic_batch_onnx, endless_model_onnx, ir_version_onnx, mobilenet_v1_onnx, tiny_onnx
 from .tflite_models import (
-    Precision,
     custom_op_tflite,
     dynamic_tflite,
     memory_hog_tflite,

@@ -10,8 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from sandbox.zoo.weights import Weights
+
 from .mobilenet import LOGIT_GAIN, blocks, channels
-from .weights import Weights
 
 _OPSET = 13
 _IR_VERSION = 8  # of onnx 1.10 to 1.13; read by every ONNX Runtime from 1.9 on

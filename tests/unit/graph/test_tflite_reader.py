@@ -15,9 +15,9 @@ import tflite  # type: ignore[import-untyped]
 
 from sandbox.errors import DataFileError
 from sandbox.graph import ModelGraph, Tensor, read_model
+from sandbox.zoo import flatbuffer
+from sandbox.zoo.flatbuffer import TfliteFile
 from tests import zoo
-from tests.zoo import flatbuffer
-from tests.zoo.flatbuffer import TfliteFile
 
 REAL_MODELS = Path(__file__).parents[3].parent / "shared" / "models"
 

@@ -16,6 +16,7 @@ _TYPES = {
     "float32": tflite.TensorType.FLOAT32,
     "int32": tflite.TensorType.INT32,
     "int8": tflite.TensorType.INT8,
+    "uint8": tflite.TensorType.UINT8,
     "complex64": tflite.TensorType.COMPLEX64,
 }
 
@@ -68,7 +69,7 @@ class TfliteFile:
     def tensor(
         self,
         name: str,
-        dtype: Literal["float32", "int8", "int32", "complex64"],
+        dtype: Literal["float32", "int8", "uint8", "int32", "complex64"],
         shape: Sequence[int],
         *,
         signature: Sequence[int] | None = None,
@@ -179,7 +180,7 @@ def _tensor(b: Any, tensor: _Tensor) -> int:
         tflite.TensorAddQuantization(b, quantisation)
     if signature is not None:
         tflite.TensorAddShapeSignature(b, signature)
-    tflite.TensorAddHasRank(b, True)
+    tflite.TensorAddHasRank(b, hasRank=True)
     return int(tflite.TensorEnd(b))
 
 

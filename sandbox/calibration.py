@@ -1,0 +1,165 @@
+"""From counted instructions to time on the device: what a calibration is, and what it makes of counts.
+
+Seconds of an inference = issue slots × cycles a slot ÷ clock + bytes of weights × seconds a byte. Slots weigh
+instructions by class. The first factor belongs to the core, the second to the board. Both are fitted to measured times
+(`sandbox.fit`), for one kernel library, precision and number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import DataFileError
+from .measurements import InstructionClass
+
+Library = Literal["xnnpack", "ruy"]
+DType = Literal["fp32", "int8", "uint8"]
+
+MULTIPLY: frozenset[InstructionClass] = frozenset({"vector_fma", "vector_integer_multiply", "dot_product"})
+VECTOR: frozenset[InstructionClass] = frozenset({"vector_float", "vector_integer", "permute", "float", "crypto"})
+MEMORY: frozenset[InstructionClass] = frozenset({"load", "store", "vector_load", "vector_store", "atomic"})
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_HINT = "make it again: edge-sandbox calibration fit"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Slots(_Frozen):
+    """What an instruction takes of a core's time, with a vector multiply-and-add as the unit.
+
+    Weights, not cycles: pipes work side by side, so what is plentiful costs less. docs/calibration.md says where each
+    set of weights comes from.
+    """
+
+    multiply: _NotNegative
+    vector: _NotNegative
+    """All other vector operations."""
+    memory: _NotNegative
+    other: _NotNegative
+
+    def of(self, classes: Mapping[InstructionClass, int]) -> float:
+        """Slots that these instructions take."""
+        total = 0.0
+        for name, count in classes.items():
+            if name in MULTIPLY:
+                total += self.multiply * count
+            elif name in VECTOR:
+                total += self.vector * count
+            elif name in MEMORY:
+                total += self.memory * count
+            else:
+                total += self.other * count
+        return total
+
+
+class Errors(_Frozen):
+    """Relative errors of predictions against measured rows: of the mean size, and of the worst row."""
+
+    mean: _NotNegative
+    worst: _NotNegative
+    within_10_percent: _Share
+
+
+class Evidence(_Frozen):
+    """How well the calibration predicts what it was fitted to, and what it was not."""
+
+    rows: Annotated[int, Field(ge=1)]
+    families: tuple[str, ...]
+    fitted: Errors
+    leave_one_model_out: Errors
+    leave_one_family_out: Errors | None
+    """None where all rows are of one family."""
+    interval_coverage: _Share | None
+    """Share of rows of a left-out family that the interval from the other families covers."""
+
+
+class Provenance(_Frozen):
+    """The files that it was made from, by sha256, and the sources of the rows."""
+
+    counts: str
+    counts_sha256: str
+    measured: str
+    measured_sha256: str
+    sources: tuple[str, ...]
+
+
+class Transfer(_Frozen):
+    """Where a calibration without rows of its own device comes from."""
+
+    source: str
+    """Id of the calibration."""
+    reason: str
+
+
+class Calibration(_Frozen):
+    """``calibration/<device>/<build>.json``."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    device: str
+    core: str
+    clock_hz: Annotated[int, Field(ge=10**8, le=10**10)]
+    """The clock that cycles are of."""
+    bandwidth_bytes_per_second: int | None
+    """The device's copy bandwidth, by which weights' time is scaled to another board."""
+    runtime: str
+    runtime_version: str
+    library: Library
+    dtypes: tuple[DType, ...]
+    threads: Annotated[int, Field(ge=1)]
+    architecture: Literal["arm64", "armhf", "amd64"]
+    slots: Slots
+    cycles_per_slot: _Positive
+    """Of all threads together: with several, their parallel efficiency is in it."""
+    seconds_per_weight_byte: _NotNegative
+    interval: _Positive
+    """Half the width of the 90 % interval, as a natural logarithm of the ratio to the estimate."""
+    tail: Annotated[float, Field(ge=1, le=10)] | None
+    """95th percentile over the median, where the sources print both."""
+    slots_per_instruction: tuple[_NotNegative, _NotNegative]
+    """The least and the most among the fitted models: outside, nothing was measured."""
+    evidence: Evidence | None
+    transfer: Transfer | None
+    provenance: Provenance | None
+    notes: tuple[str, ...] = ()
+
+    def seconds(self, classes: Mapping[InstructionClass, int], weights_bytes: float) -> float:
+        """Of an inference, or of a part of one, at the calibration's clock."""
+        cycles = self.slots.of(classes) * self.cycles_per_slot
+        return cycles / self.clock_hz + weights_bytes * self.seconds_per_weight_byte
+
+
+def within(seconds: float, half_width: float) -> tuple[float, float]:
+    """The interval around an estimate, in seconds."""
+    return seconds * math.exp(-half_width), seconds * math.exp(half_width)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read one file. Raises `DataFileError`."""
+    try:
+        found = Calibration.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataFileError(f"{path}: {error.strerror}", hint=_HINT) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataFileError(f"{path}: {where}: {first['msg']}", hint=_HINT) from error
+    if found.id != f"{path.parent.name}/{path.stem}":
+        raise DataFileError(f"{path}: id: is {found.id!r}, the file is {path.parent.name}/{path.stem}", hint=_HINT)
+    return found
+
+
+def load_calibrations(directory: Path) -> tuple[Calibration, ...]:
+    """All in ``directory``, by id."""
+    paths = sorted(directory.glob("*/*.json"))
+    return tuple(read_calibration(path) for path in paths if path.parent.name not in {"counts", "measured"})

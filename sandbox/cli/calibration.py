@@ -1,0 +1,155 @@
+"""``edge-sandbox calibration``: what turns counts into milliseconds, how well, and how it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sandbox.errors import DataFileError, UsageError
+from sandbox.resources import data_directory
+
+from .common import MirrorOption, QuietOption, StderrProgress, image_builder
+
+if TYPE_CHECKING:
+    from sandbox.calibration import Calibration, Errors
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List calibrations, show one with its errors, make them again, measure a board.",
+    rich_markup_mode=None,
+)
+
+DirectoryOption = Annotated[
+    Path | None, typer.Option("--directory", metavar="DIR", help="A calibration folder. Default: the shipped one.")
+]
+
+
+@app.command(name="list")
+def list_calibrations(directory: DirectoryOption = None) -> None:
+    """List all calibrations with rows, error on left-out families, and the width of the interval."""
+    from sandbox.calibration import load_calibrations  # noqa: PLC0415
+
+    for each in load_calibrations(_folder(directory)):
+        left_out = each.evidence.leave_one_family_out or each.evidence.leave_one_model_out if each.evidence else None
+        error = f"{left_out.mean:.1%} mean, {left_out.worst:.1%} worst" if left_out else "by transfer"
+        rows = f"{each.evidence.rows:>3} rows" if each.evidence else "no rows"
+        typer.echo(f"{each.id:<58} {rows}  {error:<28} ±{_percent(each.interval)}")
+
+
+@app.command()
+def show(
+    calibration: Annotated[str, typer.Argument(help="Id (see `calibration list`).", show_default=False)],
+    directory: DirectoryOption = None,
+) -> None:
+    """Show a calibration: what it is for, its numbers, its errors, its sources."""
+    from sandbox.calibration import load_calibrations  # noqa: PLC0415
+
+    known = {each.id: each for each in load_calibrations(_folder(directory))}
+    if calibration not in known:
+        raise UsageError(f"unknown calibration {calibration!r}", hint="see edge-sandbox calibration list")
+    for line in _describe(known[calibration]):
+        typer.echo(line)
+
+
+@app.command()
+def fit(
+    directory: DirectoryOption = None,
+    output: Annotated[Path | None, typer.Option(help="Where to write. Default: the same folder.")] = None,
+) -> None:
+    """Fit every calibration that fits.toml describes to its measured rows and counts, and write it."""
+    from sandbox.fit_files import fit_all, write_all  # noqa: PLC0415
+
+    source = _folder(directory)
+    for path in write_all(output or source, fit_all(source, data_directory("device_specs"))):
+        typer.echo(str(path))
+
+
+@app.command()
+def check(directory: DirectoryOption = None) -> None:
+    """Fit all calibrations again: exit code 3 when a file differs from what its rows and counts give."""
+    from sandbox.fit_files import differences, fit_all  # noqa: PLC0415
+
+    source = _folder(directory)
+    made = fit_all(source, data_directory("device_specs"))
+    found = differences(source, made)
+    if found:
+        raise DataFileError("\n".join(f"{source}: {line}" for line in found), hint="edge-sandbox calibration fit")
+    typer.echo(f"{source}: {len(made)} calibrations follow from their rows and counts")
+
+
+@app.command()
+def count(
+    counts: Annotated[
+        list[str] | None, typer.Argument(help="Ids of counts. Default: all that suites.toml has.")
+    ] = None,
+    *,
+    directory: DirectoryOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Count anew what is already there.")] = False,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Count the published models under emulation again; takes hours for all, and keeps what is done."""
+    from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.model_counts import read_counts, render_counts  # noqa: PLC0415
+    from sandbox.progress import Silent  # noqa: PLC0415
+    from sandbox.suite import count_models, load_plans  # noqa: PLC0415
+
+    source = _folder(directory)
+    plans = {plan.id: plan for plan in load_plans(source / "suites.toml")}
+    unknown = sorted(set(counts or ()) - plans.keys())
+    if unknown:
+        raise UsageError(f"unknown counts {unknown[0]!r}", hint="known: " + ", ".join(plans))
+    builder = image_builder(mirror, Silent() if quiet else StderrProgress())
+    for name in counts or plans:
+        path = source / "counts" / f"{name}.json"
+        known = read_counts(path) if path.is_file() and not again else None
+        with guard() as protector:
+            for counted in count_models(plans[name], known, builder, protector):
+                path.write_text(render_counts(counted), encoding="utf-8")
+                row = counted.models[-1]
+                typer.echo(f"{name}: {row.model} {row.dtype}: {row.instructions} instructions")
+
+
+def _folder(directory: Path | None) -> Path:
+    return directory or data_directory("calibration")
+
+
+def _describe(each: Calibration) -> list[str]:
+    slots = each.slots
+    build = f"{each.runtime} {each.runtime_version}, {each.library}, {', '.join(each.dtypes)}"
+    weights = (
+        f"{slots.multiply:g} multiply, {slots.vector:g} other vector, {slots.memory:g} memory, {slots.other:g} other"
+    )
+    lines = [
+        f"{each.id}: {each.core} at {each.clock_hz / 1e9:.2f} GHz",
+        f"  {build}, {each.threads} thread{'s' if each.threads > 1 else ''}",
+        f"  {each.cycles_per_slot:.4g} cycles a slot; slots of an instruction: {weights}",
+        f"  {each.seconds_per_weight_byte * 1e9:.4g} ns a byte of weights",
+        f"  90 % interval: ±{_percent(each.interval)}",
+    ]
+    if each.evidence:
+        known = each.evidence
+        lines.append(f"  {known.rows} rows of {', '.join(known.families)}")
+        lines.append(f"  fitted {_errors(known.fitted)}")
+        lines.append(f"  left-out models {_errors(known.leave_one_model_out)}")
+        if known.leave_one_family_out:
+            lines.append(f"  left-out families {_errors(known.leave_one_family_out)}")
+        if known.interval_coverage is not None:
+            lines.append(f"  the interval covers {known.interval_coverage:.0%} of the rows of left-out families")
+    if each.transfer:
+        lines.append(f"  by transfer from {each.transfer.source}: {each.transfer.reason}")
+    if each.provenance:
+        lines += [f"  source: {source}" for source in each.provenance.sources]
+    return lines + [f"  note: {note}" for note in each.notes]
+
+
+def _errors(errors: Errors) -> str:
+    return f"{errors.mean:.1%} mean, {errors.worst:.1%} worst, {errors.within_10_percent:.0%} within 10 %"
+
+
+def _percent(half_width: float) -> str:
+    import math  # noqa: PLC0415
+
+    return f"{math.expm1(half_width):.1%}"

@@ -1,0 +1,130 @@
+"""Counts models of the zoo on emulated devices: ``calibration/suites.toml`` says which, with which builds."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .engines.guard import Guard
+from .errors import DataFileError, RunError
+from .image.build import ImageBuilder
+from .metrics import Unavailable
+from .model_counts import CountSet, ModelCounts
+from .pipeline import profile
+from .plan import ProfileRequest
+from .result import Result
+from .zoo.classifiers import classifier
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+_PRECISIONS = {"fp32": "float32", "int8": "int8", "uint8": "uint8"}
+
+
+class CountPlan(BaseModel):
+    """What one file of counts holds, and how it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    device: str
+    """A device id, whose identity decides which kernels run."""
+    os: str
+    runtime: Annotated[str, Field(pattern=r"^[a-z-]+@[0-9.]+$")]
+    delegates: bool = True
+    threads: Annotated[int, Field(ge=1)] = 1
+    models: dict[Literal["fp32", "int8", "uint8"], tuple[str, ...]]
+    """dtype → names of models, or of lists of models."""
+
+
+def load_plans(path: Path) -> tuple[CountPlan, ...]:
+    """The plans in ``suites.toml``, with lists of models written out. Raises `DataFileError`."""
+    try:
+        document = tomllib.loads(path.read_text())
+        lists: dict[str, list[str]] = document.get("lists", {})
+        plans = tuple(CountPlan.model_validate(table) for table in document.get("counts", []))
+    except (OSError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
+    return tuple(
+        plan.model_copy(
+            update={
+                "models": {
+                    dtype: tuple(model for name in names for model in lists.get(name, [name]))
+                    for dtype, names in plan.models.items()
+                }
+            }
+        )
+        for plan in plans
+    )
+
+
+def count_models(
+    plan: CountPlan, known: CountSet | None, builder: ImageBuilder, protector: Guard
+) -> Iterator[CountSet]:
+    """The set after each model that ``known`` does not hold yet, so that the caller can keep what is done."""
+    counted = known
+    for dtype, models in plan.models.items():
+        for model in models:
+            if counted is not None and counted.find(model, dtype) is not None:
+                continue
+            result = _run(plan, model, dtype, builder, protector)
+            row = _row(model, dtype, result)
+            counted = CountSet(
+                id=plan.id,
+                device=plan.device,
+                os=plan.os,
+                emulated_cpu=result.device.emulated_cpu,
+                runtime=result.runtime.name,
+                runtime_version=result.runtime.version,
+                delegates=plan.delegates,
+                threads=plan.threads,
+                emulator=result.engine.emulator or "none",
+                models=(*(counted.models if counted else ()), row),
+            )
+            yield counted
+
+
+def _run(plan: CountPlan, model: str, dtype: str, builder: ImageBuilder, protector: Guard) -> Result:
+    with tempfile.TemporaryDirectory(prefix="edge-sandbox-") as name, protector.protect("folder", name):
+        folder = Path(name)
+        path = folder / f"{model}_{dtype}.tflite"
+        path.write_bytes(classifier(model, _PRECISIONS[dtype]))  # type: ignore[arg-type]
+        request = ProfileRequest(
+            model=path,
+            device=plan.device,
+            os=plan.os,
+            runtime=plan.runtime,
+            engine="local",
+            threads=plan.threads,
+            delegates=plan.delegates,
+            jobs=("latency",),
+            inferences=(1, 1),
+            timeout_seconds=1800.0,
+        )
+        return profile(request, folder / "run", builder, protector)
+
+
+def _row(model: str, dtype: str, result: Result) -> ModelCounts:
+    counts, weights = result.latency.counts, result.memory.weights
+    for quantity in (counts.instructions, counts.critical_path, weights):
+        if isinstance(quantity, Unavailable):
+            reasons = "; ".join((quantity.unavailable, *result.verdict.reasons))
+            raise RunError(f"{model} {dtype} was not counted: {reasons}", hint="profile it to see why")
+    return ModelCounts.model_validate(
+        {
+            "model": model,
+            "dtype": dtype,
+            "instructions": int(counts.instructions.value),  # type: ignore[union-attr]
+            "critical_path": int(counts.critical_path.value),  # type: ignore[union-attr]
+            "weights_bytes": int(weights.value),  # type: ignore[union-attr]
+            "classes": {name: count for name, count in counts.classes.items() if count},
+        }
+    )

@@ -1,0 +1,1 @@
+"""Models made from scratch, with seeded random weights: what calibrations are measured and counted with."""
