@@ -66,6 +66,10 @@ class Backend(ABC):
         """Warm-up is over: operator times count from here."""
 
     @abstractmethod
+    def stop_profile(self) -> None:
+        """The last timed inference is over."""
+
+    @abstractmethod
     def operators(self) -> OperatorProfile:
         """The operator profile, if the request asked for one. Never raises for want of a profile."""
 

@@ -92,9 +92,11 @@ class OnnxBackend(Backend):
         if self._request.counted and self._request.profile == "operators" and self._request.clock_library:
             record_clocks(self._request.clock_library, on=True)
 
-    def operators(self) -> OperatorProfile:
-        if self._request.counted and self._request.clock_library:
+    def stop_profile(self) -> None:
+        if self._request.counted and self._request.profile == "operators" and self._request.clock_library:
             record_clocks(self._request.clock_library, on=False)
+
+    def operators(self) -> OperatorProfile:
         path = Path(self._session.end_profiling())
         return read_profile(path, self._request.repeat)
 

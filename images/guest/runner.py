@@ -74,6 +74,7 @@ def run(request: Request, phases: PhaseLog, report: Report) -> None:
         elapsed = time.perf_counter_ns() - start
         marks.inference_ends()
         report.latency(elapsed)
+    backend.stop_profile()
 
     phases.enter("report")
     report.describe(backend.describe())

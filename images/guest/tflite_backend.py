@@ -89,6 +89,10 @@ class TfliteBackend(Backend):
         if self._profile is not None:
             self._profile.start()
 
+    def stop_profile(self) -> None:
+        if self._profile is not None:
+            self._profile.stop()
+
     def operators(self) -> OperatorProfile:
         result: OperatorProfile = self._profile.result(self._request.repeat)
         return result

@@ -70,6 +70,11 @@ class TfliteProfile:
         if self._recorder is not None:
             self._recorder.record(on=True)
 
+    def stop(self) -> None:
+        """Record no more."""
+        if self._recorder is not None:
+            self._recorder.record(on=False)
+
     def mark_run(self) -> None:
         """An inference is about to start."""
         if self._recorder is not None:
@@ -80,7 +85,6 @@ class TfliteProfile:
         details = _OpDetails(self._interpreter)
         if self._recorder is None or self._reason is not None:
             return OperatorProfile(details.static_rows(), self._reason)
-        self._recorder.record(on=False)
         events = self._recorder.events()
         ends = [*self._starts[1:], len(events)]
         nodes = summed(events[start:end] for start, end in zip(self._starts, ends))  # noqa: B905 - not in Python 3.9

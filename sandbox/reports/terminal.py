@@ -154,7 +154,8 @@ def _slowest(ops: tuple[Op, ...]) -> Iterator[Text]:
         room = WIDTH - LABEL - 3 - len(f"{share} {count} {kind} {library}")
         name = clean(op.name)
         name = name if len(name) <= room else f"{name[: room // 2 - 1]}…{name[-(room // 2 - 1) :]}" if room > 8 else ""
-        yield row("slowest" if place == 0 else "", f"{share} {count} {kind} {name}{library}")
+        words = " ".join(word for word in (share, count, kind, name) if word)
+        yield row("slowest" if place == 0 else "", f"{words}{library}")
 
 
 def main_library(kernels: Sequence[Kernel]) -> str:

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +110,7 @@ def local(protector: Guard, tmp_path: Path) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The programs that were counted by hand."""
     folder = tmp_path_factory.mktemp("programs")
     for name in HAND_COUNTS:

@@ -5,8 +5,9 @@ import os
 import resource
 import threading
 import time
+from collections.abc import Callable, Mapping
 
-CLOCKS = {
+CLOCKS: Mapping[str, Callable[[], int]] = {
     "monotonic": time.monotonic_ns,
     "perf_counter": time.perf_counter_ns,
     "process_time": time.process_time_ns,

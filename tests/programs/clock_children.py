@@ -1,5 +1,7 @@
 """Child processes run on the device too: their clocks go on from their parent's, and the parent's from their end."""
 
+from __future__ import annotations
+
 import json
 import multiprocessing
 import os
@@ -13,8 +15,8 @@ from pathlib import Path
 READ = "import time; began = time.monotonic(); sum(range(2_000_000)); print(began, time.monotonic(), time.time())"
 
 
-def run(*arguments: str, **options: dict[str, str]) -> str:
-    return subprocess.run(arguments, check=True, capture_output=True, text=True, **options).stdout
+def run(*arguments: str, env: dict[str, str] | None = None) -> str:
+    return subprocess.run(arguments, check=True, capture_output=True, text=True, env=env).stdout
 
 
 def forked() -> str:

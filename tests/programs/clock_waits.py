@@ -12,13 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 SPAN = 0.2
 SLACK = 0.05  # the instructions of the interpreter around the wait
 
 
-def await_(coroutine_function: Callable) -> Callable[[], None]:
+def await_(coroutine_function: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     return lambda: asyncio.run(coroutine_function())
 
 

@@ -173,7 +173,7 @@ def test_a_wrong_program_is_named(sources: Path, zig_cache: Path, monkeypatch: p
 def wheel(tmp_path_factory: pytest.TempPathFactory, zig_cache: Path) -> Path:
     """The wheel, made from a source distribution, made from a copy of this tree: the long way round."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in ("sandbox", "images", "device_specs"):
+    for name in ("sandbox", "images", "device_specs", "calibration"):
         shutil.copytree(PROJECT / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__", "_data"))
     for name in (".gitignore", "LICENSE", "README.md", "hatch_build.py", "pyproject.toml"):
         shutil.copyfile(PROJECT / name, folder / "tree" / name)

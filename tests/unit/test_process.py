@@ -186,7 +186,8 @@ def test_streams_of_this_process(capfd: pytest.CaptureFixture[str]) -> None:
 def test_input_of_this_process(stdin: bool, read: str, tmp_path: Path) -> None:
     """A program reads what this process would, but only where that was asked for."""
     (tmp_path / "input").write_text("from here\n")
-    asked = f"from sandbox import process\nwith process.start(['/bin/sh', '-c', 'read x; echo $x'], stdout=None, stdin={stdin}) as p: p.wait(10)"
+    started = f"process.start(['/bin/sh', '-c', 'read x; echo $x'], stdout=None, stdin={stdin})"
+    asked = f"from sandbox import process\nwith {started} as running:\n    running.wait(10)"
     with (tmp_path / "input").open("rb") as file:
         done = subprocess.run([sys.executable, "-c", asked], stdin=file, capture_output=True, text=True, check=True)
     assert done.stdout == read

@@ -112,10 +112,9 @@ def test_local_engine(job: Job, guard: Guard) -> None:
     words = LocalEngine(EMULATOR, guard).command(job)
     assert after(words, "-plugin") == [INSIDE]
     assert words[-2 - len(job.argv) :] == ("-E", "LD_PRELOAD=/edge/clock.so", *job.argv)
-    given = [words[at + 1 : at + 3] for at, word in enumerate(words) if word == "--setenv"]
-    assert ("EDGE_COUNTS", "/edge/run/counts") in given
-    assert ("HOME", "/tmp") in given
-    assert "LD_PRELOAD" not in dict(given), "bubblewrap and the emulator are no guests"
+    given = {words[at + 1]: words[at + 2] for at, word in enumerate(words) if word == "--setenv"}
+    assert (given["EDGE_COUNTS"], given["HOME"]) == ("/edge/run/counts", "/tmp")
+    assert "LD_PRELOAD" not in given, "bubblewrap and the emulator are no guests"
 
 
 def test_docker_engine(job: Job, guard: Guard) -> None:

@@ -15,7 +15,7 @@ from sandbox.errors import DataFileError
 from sandbox.graph import read_dataflow, read_model
 from sandbox.graph.dataflow import Dataflow, Value
 from tests import zoo
-from tests.zoo.flatbuffer import Options, TfliteFile
+from sandbox.zoo.flatbuffer import Options, TfliteFile
 
 Read = Callable[..., tuple[Dataflow, ...]]
 GIGABYTE = 1 << 30

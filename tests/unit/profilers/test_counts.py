@@ -81,7 +81,7 @@ def test_counters_that_are_cut_off() -> None:
 @pytest.mark.parametrize("wrong", [{"magic": 0}, {"version": 0}, {"version": 2}])
 def test_counters_of_another_version(wrong: dict[str, int]) -> None:
     with pytest.raises(DataFileError, match="another version") as caught:
-        parse_counters(counters(thread(5), **wrong))  # type: ignore[arg-type]
+        parse_counters(counters(thread(5), **wrong))
     assert caught.value.hint == "pip install . again"
 
 

@@ -15,7 +15,7 @@ from tests.unit.profilers.count_files import INFERENCE, block, delta
 
 UNCOUNTED = "nothing was counted"
 NO_TIME = Unavailable(unavailable="the runtime's profiler gave no time for it")
-CONV = {"type": "CONV_2D", "name": "conv", "dtype": "int8", "delegate": None, "time_ns": 1_500_000}
+CONV: dict[str, Any] = {"type": "CONV_2D", "name": "conv", "dtype": "int8", "delegate": None, "time_ns": 1_500_000}
 
 
 def row(*, emulated: bool = True, **changes: object) -> Op:
@@ -144,7 +144,10 @@ INFERENCES = b"".join(
         delta((2, 0, 5), token=INFERENCE, since=1520, time=1525),
     ]
 )
-ROWS = [{**CONV, "marks": [[2, 3]], "shape": [1, 8]}, {"type": "POOL", "name": "pool", "marks": [[4, 5]]}]
+ROWS: list[dict[str, Any]] = [
+    {**CONV, "marks": [[2, 3]], "shape": [1, 8]},
+    {"type": "POOL", "name": "pool", "marks": [[4, 5]]},
+]
 
 
 def counted(rows: list[dict[str, Any]] = ROWS, data: bytes = INFERENCES, **changes: Any) -> tuple[Op, ...]:
