@@ -130,10 +130,10 @@ def _run(plan: Plan, number: int, limit_bytes: int | None) -> tuple[Outcome, Fai
     outcome = plan.engine.run(job, threading.Event())
     rundir.write_outcome(folder, outcome)
     report, phases = rundir.read_runner_report(folder), rundir.read_phases(folder)
-    return outcome, find_failure(outcome, report, phases, limit_bytes) or _overrun(outcome, limit_bytes)
+    return outcome, find_failure(outcome, report, phases, limit_bytes) or overrun(outcome, limit_bytes)
 
 
-def _overrun(outcome: Outcome, limit_bytes: int | None) -> Failure | None:
+def overrun(outcome: Outcome, limit_bytes: int | None) -> Failure | None:
     """A run that ended well although it held more than its limit: the limit follows the emulator's share, and may do so
     too late. The device would have killed it."""
     own = _own_pages(outcome)
@@ -143,8 +143,8 @@ def _overrun(outcome: Outcome, limit_bytes: int | None) -> Failure | None:
 
 
 def _own_pages(outcome: Outcome) -> int:
-    """Bytes at the peak that the kernel cannot drop: about what a limit must leave."""
-    return max((outcome.memory.guest_peak_bytes or 0) - (outcome.memory.guest_files_bytes or 0), 1 << 20)
+    """Bytes that the kernel could not drop: about what a limit must leave."""
+    return max(outcome.memory.guest_own_bytes or 0, 1 << 20)
 
 
 def _trial(outcome: Outcome, failure: Failure | None, limit_bytes: int | None) -> Trial:

@@ -54,7 +54,7 @@ def check(request: CheckRequest) -> CheckResult:
     name, wanted = choose_runtime(request.runtime, graph, tuple(runtime.name for runtime in spec.runtimes))
     build = (name, wanted or lock.runtime_versions(name)[0])
     shapes = resolve_shapes(graph, request.shapes)
-    plan = plan_for(graph, shapes, runtime=build, architecture=spec.architecture)
+    plan = plan_for(graph, shapes, runtime=name, architecture=spec.architecture)
     limit = budget(device, os, request.memory_bytes, request.reserve_bytes)
     memory = _predicted(graph, plan, _baseline(os, lock, build, images), limit)
     checks = (

@@ -18,7 +18,7 @@ _LONGEST = 20_000
 # NumPy's MemoryError; ONNX Runtime's BFCArena::AllocateRawInternal
 _ASKED = re.compile(r"Unable to allocate ([\d.]+ ?[KMGT]?i?B) for|requested buffer of size[: ]+(\d+)")
 _PHASE_PARTS: Mapping[str, tuple[str, ...]] = {
-    "load": ("weights", "parsed file", "largest weight"),
+    "load": ("weights", "largest weight"),
     "allocate": ("packed weights", "weights", "indirection buffers"),
 }
 """Which parts of the static plan a phase takes, as `static.memory` names them."""

@@ -127,12 +127,12 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         emulator=emulator,
         jobs=jobs,
         run_dir=run_dir,
-        needs=static_needs(graph, shapes, runtime=chosen, architecture=image.spec.architecture),
+        needs=static_needs(graph, shapes, runtime=name, architecture=image.spec.architecture),
     )
 
 
 def static_needs(
-    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: tuple[str, str], architecture: str
+    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: str, architecture: str
 ) -> tuple[Need, ...]:
     """What the model file announces, for the words of an out-of-memory verdict."""
     plan = plan_for(graph, shapes, runtime=runtime, architecture=architecture)

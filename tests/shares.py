@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def main() -> None:
     if sys.argv[1:] == ["--write"]:
         before, rest = PAGE.read_text().split(BEGIN)
         PAGE.write_text(before + BEGIN + table + END + rest.split(END, 1)[1])
-    print(table, end="")
+    sys.stdout.write(table)
 
 
 def _rows(name: str, dtype: Precision) -> str:
@@ -108,9 +107,9 @@ def _plan(model: Path, folder: Path, protector: Guard, jobs: tuple[JobName, ...]
 
 
 def _shares(costs: Iterable[tuple[str, float]]) -> Shares:
-    sums: Counter[str] = Counter()
+    sums: dict[str, float] = {}
     for kind, cost in costs:
-        sums[kind] += cost  # type: ignore[assignment]  # a sum of floats is one
+        sums[kind] = sums.get(kind, 0.0) + cost
     whole = sum(sums.values())
     return {kind: cost / whole for kind, cost in sums.items()}
 
@@ -118,8 +117,7 @@ def _shares(costs: Iterable[tuple[str, float]]) -> Shares:
 def _ranked(*measures: Sequence[Shares]) -> list[str]:
     """Types with a row of their own, the most instructions first."""
     medians = [
-        {kind: statistics.median(run.get(kind, 0) for run in runs) for run in runs for kind in run}
-        for runs in measures
+        {kind: statistics.median(run.get(kind, 0) for run in runs) for run in runs for kind in run} for runs in measures
     ]
     own = [kind for kind in medians[0] if max(median.get(kind, 0) for median in medians) >= _LEAST]
     return sorted(own, key=lambda kind: -medians[0][kind])

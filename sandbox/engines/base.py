@@ -94,6 +94,8 @@ class MemoryTrace:
     """No more than this: as above with the emulator's smallest share around the peak."""
     guest_files_bytes: int | None = None
     """Of the guest's memory around its peak, pages of files; the kernel can drop and read them again."""
+    guest_own_bytes: int | None = None
+    """The most of the guest's pages that are of no file, of all moments that were looked at."""
     emulator_bytes: int | None = None
     """The emulator's share when the guest was at its peak."""
     unavailable: str | None = None

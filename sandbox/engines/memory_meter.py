@@ -68,6 +68,7 @@ class MemoryMeter:
         """Of each process of the guest: its mark and its emulator's bytes, when it was last read."""
         self._samples: list[tuple[float, int, int]] = []
         self._peak = _Peak()
+        self._own = 0
         self._unreadable = False
 
     def tick(self) -> Reading | None:
@@ -84,6 +85,7 @@ class MemoryMeter:
         if len(guests) > 1 and not all(map(_is_alive, guests)):
             return None  # one ended between two reads: pages that it shared would count for it and for the other
         if reading.guest:
+            self._own = max(self._own, reading.guest - reading.guest_files)
             for pid, share in guests.items():
                 reading = self._note(reading, pid, marks[pid], share.emulator)
             self._samples.append((round(now - self._started, 4), reading.guest, reading.emulator))
@@ -100,6 +102,7 @@ class MemoryMeter:
             guest_peak_bytes=self._peak.value,
             guest_peak_high_bytes=self._peak.high,
             guest_files_bytes=self._peak.files,
+            guest_own_bytes=self._own,
             emulator_bytes=self._peak.emulator,
         )
 

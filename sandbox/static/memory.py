@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from packaging.version import InvalidVersion, Version
-
 from sandbox.graph import ModelGraph, read_dataflow
 from sandbox.graph.dataflow import Dataflow
 
@@ -33,9 +31,6 @@ _IN_PLACE: Mapping[str, Mapping[str, InPlace]] = {
         **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), _SAME_DATA),
     },
 }
-_EARLY_ORT_VALUES = Version("1.24")
-"""From here on ONNX Runtime drops a weight of the parsed file as soon as it has a tensor of it
-(microsoft/onnxruntime #26345); before, both lay in memory while a session was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,22 +94,18 @@ class _Arena:
 
 
 def plan_for(
-    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: tuple[str, str], architecture: str
+    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: str, architecture: str
 ) -> MemoryPlan:
-    """The plan of a model fed with ``shapes``, for a runtime (name, version). Raises `DataFileError`."""
-    name, version = runtime
+    """The plan of a model fed with ``shapes``, for a runtime. Raises `DataFileError`."""
     return plan_memory(
         graph,
         read_dataflow(graph, shapes),
-        runtime=name,
-        version=version,
+        runtime=runtime,
         pointer_bytes=4 if architecture == "armhf" else 8,
     )
 
 
-def plan_memory(
-    graph: ModelGraph, flows: Sequence[Dataflow], *, runtime: str, version: str, pointer_bytes: int
-) -> MemoryPlan:
+def plan_memory(graph: ModelGraph, flows: Sequence[Dataflow], *, runtime: str, pointer_bytes: int) -> MemoryPlan:
     """The plan of a model for a runtime; ``flows`` from `read_dataflow`, ``pointer_bytes`` of the guest."""
     main = flows[0]
     inputs, outputs = main.bytes_of(main.inputs), main.bytes_of(main.outputs)
@@ -132,7 +123,7 @@ def plan_memory(
     activations = sum(
         arena.size_bytes for arena in arenas
     )  # every subgraph of a TFLite model keeps an arena of its own
-    parts = _tflite_parts(graph, kept) if graph.format == "tflite" else _onnx_parts(graph, main, version, activations)
+    parts = _tflite_parts(graph, kept) if graph.format == "tflite" else _onnx_parts(graph, main, activations)
     return MemoryPlan(
         inputs_bytes=inputs,
         outputs_bytes=outputs,
@@ -176,27 +167,14 @@ def _tflite_parts(graph: ModelGraph, kept: Sequence[Workspace]) -> tuple[Part, .
     )
 
 
-def _onnx_parts(graph: ModelGraph, main: Dataflow, version: str, activations: int) -> tuple[Part, ...]:
+def _onnx_parts(graph: ModelGraph, main: Dataflow, activations: int) -> tuple[Part, ...]:
     sizes = [value.size_bytes or 0 for value in main.values if value.constant]
-    if _keeps_parsed_file(version) and not graph.external_files:
-        copy = Part(
-            name="parsed file", size_bytes=graph.weights_bytes, source="weights as read, until the session is made"
-        )
-    else:
-        copy = Part(name="largest weight", size_bytes=max(sizes, default=0), source="once more while it is packed")
     return (
         Part(name="weights", size_bytes=graph.weights_bytes, source="tensors of the session"),
-        copy,
+        Part(name="largest weight", size_bytes=max(sizes, default=0), source="once more while it is packed"),
         Part(
             name="activations again",
             size_bytes=activations,
             source="from the second inference on ONNX Runtime has one block for all, beside what the first one used",
         ),
     )
-
-
-def _keeps_parsed_file(version: str) -> bool:
-    try:
-        return Version(version) < _EARLY_ORT_VALUES
-    except InvalidVersion:
-        return False

@@ -59,7 +59,9 @@ class Device:
             isolation="bubblewrap",
             emulator="QEMU 7.2",
             seconds=1.0,
-            memory=MemoryTrace(guest_peak_bytes=self.need + self.files, guest_files_bytes=self.files),
+            memory=MemoryTrace(
+                guest_peak_bytes=self.need + self.files, guest_files_bytes=self.files, guest_own_bytes=self.need
+            ),
         )
 
 

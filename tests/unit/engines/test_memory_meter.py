@@ -169,4 +169,6 @@ def test_pages_of_files_are_told_apart(tmp_path: Path) -> None:
         read = meter.tick()
     assert read is not None
     assert 20 * MIB < read.guest_files < 40 * MIB
-    assert meter.trace().guest_files_bytes == read.guest_files
+    trace = meter.trace()
+    assert trace.guest_files_bytes == read.guest_files
+    assert trace.guest_own_bytes == read.guest - read.guest_files

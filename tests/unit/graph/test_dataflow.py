@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 from sandbox.errors import DataFileError
 from sandbox.graph import read_dataflow, read_model
 from sandbox.graph.dataflow import Dataflow, Value
-from tests import zoo
 from sandbox.zoo.flatbuffer import Options, TfliteFile
+from tests import zoo
 
 Read = Callable[..., tuple[Dataflow, ...]]
 GIGABYTE = 1 << 30

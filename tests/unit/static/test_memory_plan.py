@@ -20,12 +20,11 @@ EXAMPLE_ONNX = PROJECT / "examples" / "mobilenet_v1_0.25_128_fp32.onnx"
 def plan(
     path: Path,
     runtime: str = "tflite-runtime",
-    version: str = "2.14.0",
     shapes: dict[str, tuple[int, ...]] | None = None,
 ) -> MemoryPlan:
     graph = read_model(path)
     flows = read_dataflow(graph, shapes or {})
-    return plan_memory(graph, flows, runtime=runtime, version=version, pointer_bytes=8)
+    return plan_memory(graph, flows, runtime=runtime, pointer_bytes=8)
 
 
 def written(folder: Path, name: str) -> Path:
@@ -67,7 +66,7 @@ def test_xnnpack_doubles_the_weights(tmp_path: Path) -> None:
 
 
 def test_onnx_shapes_are_inferred() -> None:
-    found = plan(EXAMPLE_ONNX, "onnxruntime", "1.31.1")
+    found = plan(EXAMPLE_ONNX, "onnxruntime")
     assert found.open is None
     assert found.inputs_bytes == 4 * 3 * 128 * 128
     # input and, from the first pointwise convolution on, 8 and 16 channels of 64 × 64 in float
@@ -75,17 +74,9 @@ def test_onnx_shapes_are_inferred() -> None:
     assert len(found.steps) == len(read_model(EXAMPLE_ONNX).operators)
 
 
-def test_older_onnx_runtimes_hold_the_parsed_file_beside_their_tensors() -> None:
-    old, new = (parts(plan(EXAMPLE_ONNX, "onnxruntime", version)) for version in ("1.23.2", "1.24.0"))
-    assert old["parsed file"] == old["weights"] == read_model(EXAMPLE_ONNX).weights_bytes
-    assert 0 < new["largest weight"] < new["weights"]
-    assert "parsed file" in parts(plan(EXAMPLE_ONNX, "onnxruntime", "1.23.0.dev3"))
-    assert "largest weight" in parts(plan(EXAMPLE_ONNX, "onnxruntime", "what"))
-
-
 def test_a_batch_scales_the_activations(tmp_path: Path) -> None:
     path = written(tmp_path, "dynamic_batch.onnx")
-    one, four = (plan(path, "onnxruntime", "1.31.1", {"input": (n, 3, 8, 8)}) for n in (1, 4))
+    one, four = (plan(path, "onnxruntime", {"input": (n, 3, 8, 8)}) for n in (1, 4))
     assert one.inputs_bytes == 4 * 3 * 8 * 8
     assert four.inputs_bytes == 4 * one.inputs_bytes
     assert one.activations_bytes is not None
@@ -94,7 +85,7 @@ def test_a_batch_scales_the_activations(tmp_path: Path) -> None:
 
 
 def test_open_sizes_are_a_reason_not_a_number(tmp_path: Path) -> None:
-    found = plan(written(tmp_path, "dynamic_batch.onnx"), "onnxruntime", "1.31.1")
+    found = plan(written(tmp_path, "dynamic_batch.onnx"), "onnxruntime")
     assert (found.activations_bytes, found.parts, found.steps, found.peak_step) == (None, (), (), None)
     assert found.open
     assert "'input'" in found.open
