@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,7 +168,10 @@ def _find(name: str, share: Path, root: Path) -> tuple[str, Path] | None:
     if name.startswith("/"):
         places = [(name, root / name.lstrip("/"))]
     elif "/" in name:
-        places = [(f"{GUEST_SHARE}/{name}", share / name)]
+        inside = posixpath.normpath(f"{GUEST_SHARE}/{name}")
+        if not inside.startswith(f"{GUEST_SHARE}/"):
+            return None  # beside the shared folder: the guest does not see it
+        places = [(inside, share / inside.removeprefix(f"{GUEST_SHARE}/"))]
     else:
         places = [(f"/{folder}/{name}", root / folder / name) for folder in _PATH]
     for inside, host in places:

@@ -21,8 +21,8 @@ from . import zoo
 PROJECT = Path(__file__).resolve().parents[1]
 RUNS = PROJECT / "tests" / "data" / "runs"
 _COMMAND = Path(sys.executable).with_name("edge-sandbox")
-_OUTPUTS = "outputs.npz"
-"""The model's outputs: nothing reads them yet."""
+_UNREAD = ("outputs.npz", "*.counts")
+"""The model's outputs, and counts of whole processes: nothing of a run folder is made from them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ RECORDINGS: Mapping[str, Recording] = {
     "illegal_instruction": Recording(
         model="examples/mobilenet_v1_0.25_128_fp32.onnx", options=("--runtime", "onnxruntime@1.21.0")
     ),
-    "timed_out": Recording(model="endless_model.onnx", options=("--timeout", "10s")),
+    "timed_out": Recording(model="endless_model.onnx", options=("--timeout", "20s")),
 }
 
 
@@ -73,8 +73,9 @@ def record(name: str, recording: Recording) -> None:
         status = subprocess.run([_COMMAND, *words, "--engine", "local"], cwd=folder, check=False).returncode
         if status != recording.exit_code:
             sys.exit(f"{name}: exit code {status} in place of {recording.exit_code}: nothing was replaced")
-        for outputs in (folder / name).rglob(_OUTPUTS):
-            outputs.unlink()
+        for pattern in _UNREAD:
+            for file in tuple((folder / name).rglob(pattern)):
+                file.unlink()
         shutil.rmtree(RUNS / name, ignore_errors=True)
         shutil.copytree(folder / name, RUNS / name)
 

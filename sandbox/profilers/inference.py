@@ -14,7 +14,7 @@ from sandbox.measurements import Counts, ThreadWork
 from sandbox.metrics import Metric, Quantity, Unavailable
 
 from .attribution import inferences
-from .counts import Counters, Marks, Segment, Work, parse_counters, parse_marks, work
+from .counts import Marks, Segment, Work, parse_marks, work
 
 _OTHERS = 0.1
 """A thread with less than this part of a percent of the work is a helper of the runtime, not a worker."""
@@ -23,24 +23,18 @@ _OTHERS = 0.1
 def read_marks(job_dir: Path, report: Mapping[str, Any] | None, stderr: str = "") -> Marks | str:
     """The marks of the runner's process, or why there are none. ``stderr``: where the plugin says what it cannot do."""
     pid = (report or {}).get("pid")
-    if type(pid) is not int:
+    if type(pid) is not int or not 0 < pid < 1 << 22:  # the kernel has no more
         return "the run ended before it could say what was counted"
     try:
         marks = parse_marks(rundir.read_guest_file(job_dir / COUNTS / f"{pid}.marks"))
-    except OSError:
+    except FileNotFoundError:
         said = re.search(r"edge-sandbox counting plugin: (.{1,200})", stderr)
         return said[1] if said else "the run left no counts: its emulator loads no plugins"
+    except OSError as error:
+        return f"the counts cannot be read: {error}"
     except DataFileError as error:
         return error.message
     return marks if marks.segments else "the run counted no inference"
-
-
-def read_counters(job_dir: Path, report: Mapping[str, Any] | None) -> Counters | None:
-    """The counters of the runner's process, where there are any."""
-    try:
-        return parse_counters(rundir.read_guest_file(job_dir / COUNTS / f"{(report or {}).get('pid')}.counts"))
-    except (OSError, DataFileError):
-        return None
 
 
 def counted_inferences(marks: Marks) -> tuple[Work, ...]:

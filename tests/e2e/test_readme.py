@@ -66,6 +66,7 @@ def test_commands_of_the_usage_block(command: str, tmp_path: Path) -> None:
     assert words.pop(0) == "edge-sandbox"
     board = tmp_path / "my-board.toml"
     board.write_text('base = "rpi4b"\nname = "My board"\n')
+    (tmp_path / "benchmark.py").write_text("import time; print(time.perf_counter())")
     here = {"model.onnx": EXAMPLE_ONNX, "model.tflite": EXAMPLE_TFLITE, "./my-board.toml": board}
     arguments = [here.get(word, word) for word in words]
     if words[0] == "ceiling":

@@ -137,7 +137,7 @@ class TestCommand:
         assert "is not on the device" in refusal(image, share, name).message
 
     def test_other_files_are_programs_for_the_emulator_to_refuse(self, image: BuiltImage, share: Path) -> None:
-        assert command(image, share, script(share, b"echo")) == ("/edge/share/./run.sh",)
+        assert command(image, share, script(share, b"echo")) == ("/edge/share/run.sh",)
 
 
 def two_runtimes(image: BuiltImage) -> BuiltImage:

@@ -11,7 +11,7 @@ import pytest
 from sandbox.metrics import Metric, Unavailable
 from sandbox.profilers import inference
 from sandbox.profilers.counts import Marks, Work, parse_marks
-from tests.unit.profilers.count_files import INFERENCE, block, counters, delta, thread
+from tests.unit.profilers.count_files import INFERENCE, block, delta
 
 NO_PLUGINS = "the run left no counts: its emulator loads no plugins"
 ENDED = "the run ended before it could say what was counted"
@@ -37,16 +37,29 @@ def test_the_marks_of_the_runner_s_process(folder: Path) -> None:
     assert found.addresses.tolist() == [0x1000]
 
 
-@pytest.mark.parametrize("report", [None, {}, {"pid": None}, {"pid": True}, {"pid": "7"}, {"pid": [7]}, {"pid": 7.0}])
+@pytest.mark.parametrize(
+    "report",
+    [
+        None,
+        {},
+        {"pid": None},
+        {"pid": True},
+        {"pid": "7"},
+        {"pid": [7]},
+        {"pid": 7.0},
+        {"pid": -1},
+        {"pid": 0},
+        {"pid": 10**4000},
+    ],
+)
 def test_a_run_that_did_not_say_which_process_it_was(folder: Path, report: dict[str, Any] | None) -> None:
     (folder / "counts" / "7.marks").write_bytes(RUN)
     assert inference.read_marks(folder, report) == ENDED
 
 
-@pytest.mark.parametrize("pid", [8, -1, 0, 10**4000])
-def test_a_process_that_left_nothing(folder: Path, pid: int) -> None:
-    assert marks_of(folder, RUN, {"pid": pid}) == NO_PLUGINS
-    assert inference.read_marks(folder / "elsewhere", {"pid": pid}) == NO_PLUGINS
+def test_a_process_that_left_nothing(folder: Path) -> None:
+    assert marks_of(folder, RUN, {"pid": 8}) == NO_PLUGINS
+    assert inference.read_marks(folder / "elsewhere", {"pid": 8}) == NO_PLUGINS
 
 
 def test_the_plugin_s_own_word_for_it(folder: Path) -> None:
@@ -70,21 +83,10 @@ def test_links_and_pipes_are_not_followed(folder: Path) -> None:
     secret.write_bytes(RUN)
     place = folder / "counts" / "7.marks"
     place.symlink_to(secret)
-    assert inference.read_marks(folder, REPORT) == NO_PLUGINS
+    assert "cannot be read" in str(inference.read_marks(folder, REPORT))
     place.unlink()
     os.mkfifo(place)
-    assert inference.read_marks(folder, REPORT) == NO_PLUGINS
-
-
-def test_counters(folder: Path) -> None:
-    assert inference.read_counters(folder, REPORT) is None
-    (folder / "counts" / "7.counts").write_bytes(counters(thread(5)))
-    found = inference.read_counters(folder, REPORT)
-    assert found is not None
-    assert [each.retired for each in found.threads] == [5]
-    (folder / "counts" / "7.counts").write_bytes(b"short")
-    assert inference.read_counters(folder, REPORT) is None
-    assert inference.read_counters(folder, None) is None
+    assert "cannot be read" in str(inference.read_marks(folder, REPORT))
 
 
 def test_counted_inferences() -> None:
