@@ -87,7 +87,7 @@ class TestCommand:
     @pytest.mark.parametrize("name", ["./bench", "tools/bench"])
     def test_programs_of_the_shared_folder(self, image: BuiltImage, share: Path, name: str) -> None:
         (share / name).write_bytes(b"\x7fELF")
-        assert command(image, share, name, "x") == (f"/edge/share/{name}", "x")
+        assert command(image, share, name, "x") == (f"/edge/share/{name.removeprefix('./')}", "x")
 
     @pytest.mark.parametrize(
         "name",
@@ -127,7 +127,7 @@ class TestCommand:
     ) -> None:
         """As Linux starts them, with one argument at most; env need not be in the image."""
         name = script(share, first)
-        assert command(image, share, name, "-v") == (*interpreter, f"/edge/share/{name}", "-v")
+        assert command(image, share, name, "-v") == (*interpreter, f"/edge/share/{name.removeprefix('./')}", "-v")
 
     @pytest.mark.parametrize(
         "first", [b"#!/usr/bin/perl", b"#!", b"#!/usr/bin/env", b"#!/usr/bin/env -S python3 -u", b"#!\xff\xfe"]
@@ -138,6 +138,11 @@ class TestCommand:
 
     def test_other_files_are_programs_for_the_emulator_to_refuse(self, image: BuiltImage, share: Path) -> None:
         assert command(image, share, script(share, b"echo")) == ("/edge/share/run.sh",)
+
+    def test_programs_beside_the_shared_folder_are_not_there(self, image: BuiltImage, share: Path) -> None:
+        script(share.parent, b"echo")
+        with pytest.raises(UsageError, match="no such program"):
+            command(image, share, "../run.sh")
 
 
 def two_runtimes(image: BuiltImage) -> BuiltImage:

@@ -182,6 +182,7 @@ def test_rows_of_recorded_inferences(monkeypatch: pytest.MonkeyPatch) -> None:
     first = [begin("CONV_2D", 0, 0, mark=0), end(80, mark=1), inner("Softmax (NC, F32)", 0, 1000, mark=2)]
     second = [begin("CONV_2D", 0, 100, mark=3), end(140, mark=4), inner("Softmax (NC, F32)", 0, 3000, mark=5)]
     session = session_of(monkeypatch, first, second)
+    session.stop()
     result = session.result(2)
     assert result.unavailable is None
     conv, softmax = result.rows
