@@ -49,8 +49,8 @@ class FitPlan(BaseModel):
     slots: Slots
     dtypes: tuple[DType, ...]
     counts_dtype: DType | None = None
-    """Of the counts that stand for all rows, where the published build ran other kernels than today's for the rows' own;
-    the calibration is then for this precision."""
+    """Of the counts that stand for all rows, where the published build had kernels for the rows' precision that today's
+    has for this one only; the calibration is then for this precision."""
     threads: Annotated[int, Field(ge=1)]
     """Of the measured rows; where the source does not record them, what its README in ``measured`` concludes."""
     where: dict[str, tuple[str, ...]]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox import rundir
+from sandbox.analysis import analyse
 from sandbox.calibration import load_calibrations
 from sandbox.estimate import UNCALIBRATED, apply, budget_check
 from sandbox.measurements import Counts, Op
 from sandbox.metrics import Metric, Unavailable
 from sandbox.record import Hardware, RunRecord
 from sandbox.result import Result
-from tests.record_runs import RUNS
-from tests.unit.recorded import result
+from tests.unit.recorded import copy, edit
 
 SHIPPED = load_calibrations(Path(__file__).parents[2] / "calibration")
 CLASSES: dict[str, int] = {"vector_fma": 60_000_000, "vector_load": 22_000_000, "integer": 8_000_000, "load": 4_000_000}
@@ -54,13 +56,27 @@ def op(index: int, share: float, *, delegate: str | None = "XNNPACK", dtype: str
     )
 
 
+@functools.cache
+def recorded() -> tuple[Result, RunRecord]:
+    """A recorded run that went well, whatever version recorded it."""
+
+    def add_what_is_new(document: dict[str, Any]) -> None:
+        document["device"].setdefault("tick_ns", [2, 3])
+        document.setdefault("caches", False)
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = copy("ready", Path(folder))
+        edit(run / rundir.RECORD, add_what_is_new)
+        return analyse(run), rundir.read_record(run)
+
+
 def record(budget: float | None = None) -> RunRecord:
-    return rundir.read_record(RUNS / "ready").model_copy(update={"latency_budget_seconds": budget})
+    return recorded()[1].model_copy(update={"latency_budget_seconds": budget})
 
 
 def given(*ops: Op, threads: int = 1) -> Result:
     """A recorded result as if it had been counted with XNNPACK in fp32."""
-    base = result("ready")
+    base = recorded()[0]
     counts = Counts.model_validate(
         {"instructions": counted(94e6), "critical_path": counted(94e6), "classes": CLASSES, "threads": ()}
     )
