@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from . import out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
+from .estimate import estimate
 from .measurements import Code, Op
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
@@ -75,7 +76,7 @@ def _result(run_dir: Path) -> Result:
         ),
         *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
     )
-    return Result(
+    result = Result(
         tool=Tool(version=record.tool_version),
         started=record.started,
         host=record.host,
@@ -100,6 +101,7 @@ def _result(run_dir: Path) -> Result:
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
     )
+    return estimate(result, record) if emulated else result
 
 
 def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float], ...], *, emulated: bool) -> Memory:

@@ -1,8 +1,9 @@
 """From counted instructions to time on the device: what a calibration is, and what it makes of counts.
 
-Seconds of an inference = issue slots × cycles a slot ÷ clock + bytes of weights × seconds a byte. Slots weigh
-instructions by class. The first factor belongs to the core, the second to the board. Both are fitted to measured times
-(`sandbox.fit`), for one kernel library, precision and number of threads.
+Seconds of an inference = issue slots × cycles a slot ÷ clock + bytes of weights × seconds a byte + operators × seconds
+an operator. Slots weigh instructions by class. The first factor belongs to the core, the second to the board, the third
+is the hand-over between threads, where there are several. All are fitted to measured times (`sandbox.fit`), for one
+kernel library, precision and number of threads.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class Calibration(_Frozen):
     schema_version: Literal[1] = 1
     id: str
     device: str
+    soc: str
     core: str
     clock_hz: Annotated[int, Field(ge=10**8, le=10**10)]
     """The clock that cycles are of."""
@@ -122,6 +124,8 @@ class Calibration(_Frozen):
     cycles_per_slot: _Positive
     """Of all threads together: with several, their parallel efficiency is in it."""
     seconds_per_weight_byte: _NotNegative
+    seconds_per_operator: _NotNegative
+    """What it takes to set several threads to work and wait for the last; 0 with one."""
     interval: _Positive
     """Half the width of the 90 % interval, as a natural logarithm of the ratio to the estimate."""
     tail: Annotated[float, Field(ge=1, le=10)] | None
@@ -133,10 +137,11 @@ class Calibration(_Frozen):
     provenance: Provenance | None
     notes: tuple[str, ...] = ()
 
-    def seconds(self, classes: Mapping[InstructionClass, int], weights_bytes: float) -> float:
-        """Of an inference, or of a part of one, at the calibration's clock."""
+    def seconds(self, classes: Mapping[InstructionClass, int], weights_bytes: float, operators: int) -> float:
+        """Of an inference at the calibration's clock; ``operators``: how many the model file has."""
         cycles = self.slots.of(classes) * self.cycles_per_slot
-        return cycles / self.clock_hz + weights_bytes * self.seconds_per_weight_byte
+        beside = weights_bytes * self.seconds_per_weight_byte + operators * self.seconds_per_operator
+        return cycles / self.clock_hz + beside
 
 
 def within(seconds: float, half_width: float) -> tuple[float, float]:

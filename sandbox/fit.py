@@ -1,8 +1,8 @@
 """Measured rows and emulated counts → calibrations, with the error of each on what it has not seen.
 
-Two numbers are fitted, by least squares of the relative error: cycles a slot and seconds a byte of weights. Left-out
-rows are predicted by fits without their model, or without their family, and those errors make the interval. The same
-files give the same bytes.
+Two numbers are fitted, by least squares of the relative error: cycles a slot and seconds a byte of weights; with
+several threads a third, seconds an operator. Left-out rows are predicted by fits without their model, or without their
+family, and those errors make the interval. The same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 INTERVAL_LEVEL = 0.9
-_PARAMETERS = 2
 _DIGITS = 5
 """Significant digits of fitted numbers: more would differ between machines' linear algebra."""
 
@@ -49,6 +48,9 @@ class FitPlan(BaseModel):
     library: Library
     slots: Slots
     dtypes: tuple[DType, ...]
+    counts_dtype: DType | None = None
+    """Of the counts that stand for all rows, where the published build had kernels for the rows' precision that today's
+    has for this one only; the calibration is then for this precision."""
     threads: Annotated[int, Field(ge=1)]
     """Of the measured rows; where the source does not record them, what its README in ``measured`` concludes."""
     where: dict[str, tuple[str, ...]]
@@ -74,6 +76,7 @@ class Point:
     seconds: float
     slots: float
     weights_bytes: int
+    operators: int
     instructions: int
 
     @property
@@ -84,14 +87,15 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """What is fitted: seconds a slot, seconds a byte of weights."""
+    """What is fitted: seconds a slot, a byte of weights, an operator."""
 
     slot: float
     weight_byte: float
+    operator: float
 
     def predict(self, point: Point) -> float:
         """Seconds of the model."""
-        return self.slot * point.slots + self.weight_byte * point.weights_bytes
+        return self.slot * point.slots + self.weight_byte * point.weights_bytes + self.operator * point.operators
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,14 +142,15 @@ def select(plan: FitPlan, rows: Iterable[MeasuredRow]) -> tuple[MeasuredRow, ...
 
 def points(plan: FitPlan, rows: Iterable[MeasuredRow], counts: CountSet) -> tuple[Point, ...]:
     """The plan's rows whose models were counted. Raises `DataFileError` when counts are of other threads."""
-    if counts.threads != plan.threads:
+    if counts.threads not in {1, plan.threads}:  # one thread's count is the work alone, however it is shared out
         raise DataFileError(
             f"{plan.id}: {counts.id} was counted with {counts.threads} threads, the rows ran {plan.threads}",
             hint="count with as many threads: calibration/suites.toml",
         )
     found = []
     for row in select(plan, rows):
-        counted, seconds = counts.find(row.model, row.dtype), row.seconds(plan.figures)
+        counted = counts.find(row.model, plan.counts_dtype or row.dtype)
+        seconds = row.seconds(plan.figures)
         if counted is not None and seconds is not None:
             found.append(point(counted, seconds, plan.slots))
     return tuple(found)
@@ -159,44 +164,51 @@ def point(counted: ModelCounts, seconds: float, slots: Slots) -> Point:
         seconds=seconds,
         slots=slots.of(counted.classes),
         weights_bytes=counted.weights_bytes,
+        operators=counted.operators,
         instructions=counted.instructions,
     )
 
 
-def solve(found: Sequence[Point], name: str) -> Line:
+def solve(found: Sequence[Point], name: str, *, threads: int) -> Line:
     """The line of least squared relative error. Raises `DataFileError` where there is none that makes sense.
 
-    A negative cost of weights means that none is seen: it is then left out.
+    A negative cost, of weights or of operators, means that none is seen: it is then left out.
     """
     import numpy as np  # noqa: PLC0415  # the command line starts without it
 
-    if len({p.model for p in found}) <= _PARAMETERS:
+    terms = ["slots", "weights_bytes", *(["operators"] if threads > 1 else [])]
+    models = len({p.model for p in found})
+    if models <= len(terms):
         raise DataFileError(
-            f"{name}: {len({p.model for p in found})} models for {_PARAMETERS} numbers to fit",
-            hint="measure more models: no fewer than 3, better 10 of several families",
+            f"{name}: {models} models for {len(terms)} numbers to fit",
+            hint="measure more models: better 10 of several families",
         )
-    slots = np.array([p.slots / p.seconds for p in found])
-    weights = np.array([p.weights_bytes / p.seconds for p in found])
-    scale = np.array([slots.max(), weights.max()])
-    solution = np.linalg.lstsq(np.stack([slots, weights], axis=1) / scale, np.ones(len(found)), rcond=None)[0] / scale
-    slot, weight = float(solution[0]), float(solution[1])
-    if weight < 0:
-        slot, weight = float(slots.sum() / (slots**2).sum()), 0.0
-    if not (math.isfinite(slot) and slot > 0 and math.isfinite(weight)):
+    fitted: dict[str, float] = {}
+    while terms:
+        table = np.array([[getattr(p, term) / p.seconds for term in terms] for p in found])
+        scale = table.max(axis=0)
+        solution = np.linalg.lstsq(table / scale, np.ones(len(found)), rcond=None)[0] / scale
+        fitted = dict(zip(terms, (float(value) for value in solution), strict=True))
+        negative = [term for term in terms[1:] if fitted[term] < 0]
+        if not negative:
+            break
+        terms.remove(min(negative, key=lambda term: fitted[term] * float(scale[terms.index(term)])))
+    slot = fitted["slots"]
+    if not (math.isfinite(slot) and slot > 0):
         raise DataFileError(
             f"{name}: the fit gives {slot:g} seconds a slot: these times do not follow from these counts",
             hint="look for rows of another build, board or number of threads",
         )
-    return Line(slot=slot, weight_byte=weight)
+    return Line(slot=slot, weight_byte=fitted.get("weights_bytes", 0.0), operator=fitted.get("operators", 0.0))
 
 
-def left_out(found: Sequence[Point], key: Callable[[Point], str], name: str) -> list[float]:
+def left_out(found: Sequence[Point], key: Callable[[Point], str], name: str, *, threads: int) -> list[float]:
     """log(prediction ÷ measured) of each point by a fit without the points of its key; NaN where that cannot be."""
     lines: dict[str, Line | None] = {}
     for group in sorted({key(p) for p in found}):
         rest = [p for p in found if key(p) != group]
         try:
-            lines[group] = solve(rest, name)
+            lines[group] = solve(rest, name, threads=threads)
         except DataFileError:
             lines[group] = None
     return [math.log(line.predict(p) / p.seconds) if (line := lines[key(p)]) else math.nan for p in found]
@@ -214,17 +226,17 @@ def errors(ratios: Iterable[float]) -> Errors | None:
     )
 
 
-def half_width(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str) -> float:
+def half_width(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str, *, threads: int) -> float:
     """Half the interval for the board of ``found``: the wider of its own errors and of those of all in ``pool``."""
-    own = _quantile(_left_out_sizes(found, name))
-    pooled = _quantile([size for other in pool for size in _left_out_sizes(other, name)])
+    own = _quantile(_left_out_sizes(found, name, threads=threads))
+    pooled = _quantile([size for other in pool for size in _left_out_sizes(other, name, threads=threads)])
     widths = [width for width in (own, pooled) if width is not None]
     if not widths:
         raise DataFileError(f"{name}: nothing could be left out", hint="measure more models")
     return max(widths)
 
 
-def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str) -> float | None:
+def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str, *, threads: int) -> float | None:
     """Share of rows that the interval covers when their family is left out of everything, of the interval's width too.
 
     None where there is one family.
@@ -236,15 +248,16 @@ def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str)
     for each in families:
         rest = [p for p in found if p.family != each]
         others = [[p for p in other if p.family != each] for other in pool]
-        line, width = solve(rest, name), half_width(rest, others, name)
+        line = solve(rest, name, threads=threads)
+        width = half_width(rest, others, name, threads=threads)
         hits += [abs(math.log(line.predict(p) / p.seconds)) <= width for p in found if p.family == each]
     return sum(hits) / len(hits)
 
 
-def _left_out_sizes(found: Sequence[Point], name: str) -> list[float]:
+def _left_out_sizes(found: Sequence[Point], name: str, *, threads: int) -> list[float]:
     """Of errors on left-out families; on left-out models, where there is one family."""
     several = len({p.family for p in found}) > 1
-    ratios = left_out(found, (lambda p: p.family) if several else (lambda p: p.model), name)
+    ratios = left_out(found, (lambda p: p.family) if several else (lambda p: p.model), name, threads=threads)
     return [abs(ratio) for ratio in ratios if math.isfinite(ratio)]
 
 
@@ -260,30 +273,33 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
     plan, device = given.plan, given.device
     found = points(plan, given.rows, given.counts)
     all_found = [points(other.plan, other.rows, other.counts) for other in pool]
-    line = solve(found, plan.id)
+    line = solve(found, plan.id, threads=plan.threads)
     per_instruction = [p.slots / p.instructions for p in found]
-    covered = coverage(found, all_found, plan.id)
+    covered = coverage(found, all_found, plan.id, threads=plan.threads)
     one_family = len({p.family for p in found}) < 2
     fitted = errors(math.log(line.predict(p) / p.seconds) for p in found)
-    by_model = errors(left_out(found, lambda p: p.model, plan.id))
+    by_model = errors(left_out(found, lambda p: p.model, plan.id, threads=plan.threads))
+    by_family = errors(left_out(found, lambda p: p.family, plan.id, threads=plan.threads))
     if fitted is None or by_model is None:
         raise DataFileError(f"{plan.id}: no row of it was counted", hint="edge-sandbox calibration count")
     return Calibration(
         id=plan.id,
         device=plan.device,
+        soc=device.soc,
         core=device.cpu.core,
         clock_hz=device.cpu.clock_hz,
         bandwidth_bytes_per_second=device.memory.bandwidth_bytes_per_second if device.memory else None,
         runtime=given.counts.runtime,
         runtime_version=given.counts.runtime_version,
         library=plan.library,
-        dtypes=plan.dtypes,
+        dtypes=(plan.counts_dtype,) if plan.counts_dtype else plan.dtypes,
         threads=plan.threads,
         architecture=_architecture(given.counts.os),
         slots=plan.slots,
         cycles_per_slot=_rounded(line.slot * device.cpu.clock_hz),
         seconds_per_weight_byte=_rounded(line.weight_byte),
-        interval=_rounded(half_width(found, all_found, plan.id)),
+        seconds_per_operator=_rounded(line.operator),
+        interval=_rounded(half_width(found, all_found, plan.id, threads=plan.threads)),
         tail=_tail(plan, given.rows),
         slots_per_instruction=(_rounded(min(per_instruction)), _rounded(max(per_instruction))),
         evidence=Evidence(
@@ -291,7 +307,7 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
             families=tuple(sorted({p.family for p in found})),
             fitted=fitted,
             leave_one_model_out=by_model,
-            leave_one_family_out=None if one_family else errors(left_out(found, lambda p: p.family, plan.id)),
+            leave_one_family_out=None if one_family else by_family,
             interval_coverage=None if covered is None else _rounded(covered),
         ),
         transfer=None,

@@ -32,6 +32,8 @@ class ModelCounts(_Frozen):
     """What the thread that asked for the inference did and waited for."""
     weights_bytes: _Positive
     """Constant data in the model file."""
+    operators: _Positive
+    """In the model file, before a delegate fuses any."""
     classes: Mapping[InstructionClass, _Count]
 
 

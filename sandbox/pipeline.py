@@ -40,6 +40,7 @@ from .progress import Progress
 from .record import (
     DeviceRecord,
     EngineRecord,
+    Hardware,
     Image,
     ModelRecord,
     Need,
@@ -237,6 +238,7 @@ def record_of(plan: Plan) -> RunRecord:
             memory_limit_bytes=plan.budget.limit_bytes,
             memory_limit_source=plan.budget.source,
             tick_ns=core_tick(device),
+            hardware=_hardware(device),
         ),
         image=Image(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
         runtime=RuntimeRecord(name=plan.runtime[0], version=plan.runtime[1], threads=plan.request.threads),
@@ -247,6 +249,19 @@ def record_of(plan: Plan) -> RunRecord:
         caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
         needs=plan.needs,
+        latency_budget_seconds=plan.request.latency_budget_seconds,
+    )
+
+
+def _hardware(device: DeviceSpec) -> Hardware:
+    power = device.power
+    return Hardware(
+        soc=device.soc,
+        clock_hz=device.cpu.clock_hz,
+        sustained_clock_hz=device.cpu.sustained_clock_hz,
+        bandwidth_bytes_per_second=device.memory.bandwidth_bytes_per_second if device.memory else None,
+        idle_watts=power.idle_watts if power else None,
+        load_watts=power.load_watts if power else None,
     )
 
 

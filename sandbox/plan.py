@@ -70,6 +70,8 @@ class ProfileRequest:
     """What to run. What a job that was left out would have told is unavailable."""
     inferences: tuple[int, int] = (1, 5)
     """Of the latency job: those before the clock starts, and those that are timed."""
+    latency_budget_seconds: float | None = None
+    """The longest an inference may take on the device, if that is a question."""
     mirror: str | None = None
 
 

@@ -72,6 +72,17 @@ class Device(_Frozen):
     ram_bytes: int
 
 
+class Hardware(_Frozen):
+    """Facts that time and energy depend on; None is what no source says."""
+
+    soc: str
+    clock_hz: int
+    sustained_clock_hz: int | None
+    bandwidth_bytes_per_second: int | None
+    idle_watts: float | None
+    load_watts: float | None
+
+
 class DeviceRecord(Device):
     """The device and what was taken of it for the run."""
 
@@ -81,6 +92,8 @@ class DeviceRecord(Device):
     memory_limit_source: str
     tick_ns: tuple[int, int]
     """Nanoseconds of one cycle of the core, as numerator and denominator."""
+    hardware: Hardware | None = None
+    """None in folders of versions that wrote none: their latency is not calibrated."""
 
 
 class Image(_Frozen):
@@ -128,3 +141,5 @@ class RunRecord(_Frozen):
     """Names of the job folders."""
     needs: tuple[Need, ...] = ()
     """What the static plan says; empty where it says nothing, and in older records."""
+    latency_budget_seconds: float | None = None
+    """``--latency-budget``."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
 from .measurements import Counts, Op, Phase
-from .metrics import Quantity
+from .metrics import Quantity, Unavailable
 from .record import Device, Image, Model
 
 SCHEMA_VERSION = 1
@@ -96,6 +96,15 @@ class Heap(_Frozen):
     timeline_unit: str
 
 
+class CalibrationUse(_Frozen):
+    """The calibration behind the times, and how far it is to be trusted."""
+
+    id: str
+    error: float | None
+    """Mean relative error on families that it was not fitted to; None where none was left out."""
+    notes: tuple[str, ...]
+
+
 class Latency(_Frozen):
     """Time of an inference on the guest's clock: one cycle for each instruction until a calibration says more."""
 
@@ -103,6 +112,12 @@ class Latency(_Frozen):
     mean: Quantity
     p95: Quantity
     throughput: Quantity
+    sustained: Quantity = Unavailable(unavailable="no calibration was applied")
+    """Mean under permanent load, at the device's sustained clock."""
+    energy: Quantity = Unavailable(unavailable="no calibration was applied")
+    """Of the whole board for one inference."""
+    calibration: CalibrationUse | None = None
+    """What turned counts into times; None where nothing did."""
     samples: tuple[float, ...]
     """Seconds of every timed inference, in order."""
 

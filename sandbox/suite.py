@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .engines.guard import Guard
 from .errors import DataFileError, RunError
+from .graph import read_model
 from .image.build import ImageBuilder
 from .metrics import Unavailable
 from .model_counts import CountSet, ModelCounts
@@ -75,8 +76,8 @@ def count_models(
         for model in models:
             if counted is not None and counted.find(model, dtype) is not None:
                 continue
-            result = _run(plan, model, dtype, builder, protector)
-            row = _row(model, dtype, result)
+            result, operators = _run(plan, model, dtype, builder, protector)
+            row = _row(model, dtype, result, operators)
             counted = CountSet(
                 id=plan.id,
                 device=plan.device,
@@ -92,7 +93,8 @@ def count_models(
             yield counted
 
 
-def _run(plan: CountPlan, model: str, dtype: str, builder: ImageBuilder, protector: Guard) -> Result:
+def _run(plan: CountPlan, model: str, dtype: str, builder: ImageBuilder, protector: Guard) -> tuple[Result, int]:
+    """The result, and how many operators the model has."""
     with tempfile.TemporaryDirectory(prefix="edge-sandbox-") as name, protector.protect("folder", name):
         folder = Path(name)
         path = folder / f"{model}_{dtype}.tflite"
@@ -109,10 +111,10 @@ def _run(plan: CountPlan, model: str, dtype: str, builder: ImageBuilder, protect
             inferences=(1, 1),
             timeout_seconds=1800.0,
         )
-        return profile(request, folder / "run", builder, protector)
+        return profile(request, folder / "run", builder, protector), len(read_model(path).operators)
 
 
-def _row(model: str, dtype: str, result: Result) -> ModelCounts:
+def _row(model: str, dtype: str, result: Result, operators: int) -> ModelCounts:
     counts, weights = result.latency.counts, result.memory.weights
     for quantity in (counts.instructions, counts.critical_path, weights):
         if isinstance(quantity, Unavailable):
@@ -125,6 +127,7 @@ def _row(model: str, dtype: str, result: Result) -> ModelCounts:
             "instructions": int(counts.instructions.value),  # type: ignore[union-attr]
             "critical_path": int(counts.critical_path.value),  # type: ignore[union-attr]
             "weights_bytes": int(weights.value),  # type: ignore[union-attr]
+            "operators": operators,
             "classes": {name: count for name, count in counts.classes.items() if count},
         }
     )

@@ -66,6 +66,9 @@ def profile(
     ] = None,
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
+    latency_budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms.")
+    ] = None,
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
@@ -100,6 +103,7 @@ def profile(
         isolated=isolation,
         delegates=delegates,
         caches=caches,
+        latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
     )
     if request.engine in {"auto", "local", "native"} and not dry_run:
         enter_own_scope()

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sandbox.measurements import Counts, Kernel, Op
 from sandbox.metrics import Metric, Quantity, Unavailable
-from sandbox.result import Check, Result
+from sandbox.result import Check, Latency, Result
 from sandbox.units import format_count, format_duration, format_size
 
 from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
@@ -88,6 +88,7 @@ def _latency(result: Result) -> Iterator[Text]:
     yield heading("LATENCY")
     if isinstance(latency.mean, Unavailable):
         yield row("mean", _seconds(latency.mean))
+        yield from _counts(latency.counts)
         return
     spread = ""
     low, high = latency.mean.low, latency.mean.high
@@ -97,7 +98,26 @@ def _latency(result: Result) -> Iterator[Text]:
     yield row("mean", f"{_seconds(latency.mean)}{spread}, {latency.mean.mode}, {count}")
     if latency.mean.mode == "emulated":
         yield row("", clean(latency.mean.source or ""), style="dim")
+    yield from _calibrated(latency)
     yield from _counts(latency.counts)
+
+
+def _calibrated(latency: Latency) -> Iterator[Text]:
+    """What a calibration adds: the other times, and how far to trust them."""
+    if latency.calibration is None:
+        return
+    for label, quantity in (("p95", latency.p95), ("sustained", latency.sustained)):
+        if isinstance(quantity, Metric):
+            yield row(label, format_duration(quantity.value))
+    if isinstance(latency.throughput, Metric):
+        yield row("rate", f"{latency.throughput.value:.1f} inferences a second")
+    if isinstance(latency.energy, Metric):
+        least, most = latency.energy.low or 0.0, latency.energy.high or 0.0
+        yield row("energy", f"{least:.2g} to {most:.2g} J an inference, the whole board")
+    error = f", {latency.calibration.error:.1%} mean error" if latency.calibration.error is not None else ""
+    yield row("by", clean(f"{latency.calibration.id}{error}"), style="dim")
+    for note in latency.calibration.notes:
+        yield row("", clean(note), style="dim")
 
 
 def _counts(counts: Counts) -> Iterator[Text]:

@@ -1,0 +1,232 @@
+"""Counts of a result → times on the device, by a calibration: mean, 95th percentile, operators, energy, budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from .calibration import Calibration, DType, load_calibrations, within
+from .choice import Choice, Target, Workload, choose
+from .measurements import Op
+from .metrics import Metric, Quantity, Unavailable
+from .record import Hardware, RunRecord
+from .resources import data_directory
+from .result import CalibrationUse, Check, Latency, Result
+from .units import format_duration
+from .verdict import judge
+
+_MOST = 0.9
+"""The share of a model's work that must be one library's, in one precision: calibrations are for such models."""
+_UNUSUAL = 2.0
+"""By how much the interval widens for a model whose instructions are mixed as no measured model's are."""
+UNCALIBRATED = "they show proportions, not the device's speed"
+"""In the warning about emulated times, which goes once they are calibrated."""
+_DTYPES: dict[str, DType] = {"float32": "fp32", "int8": "int8", "uint8": "uint8"}
+_LIBRARIES = {"XNNPACK": "xnnpack", "ruy": "ruy"}
+
+
+def estimate(result: Result, record: RunRecord) -> Result:
+    """The result with times of the device, by the shipped calibrations; with the reason, where none fits."""
+    hardware = record.device.hardware
+    if hardware is None:
+        return result
+    return apply(result, record, hardware, load_calibrations(data_directory("calibration")))
+
+
+def apply(result: Result, record: RunRecord, hardware: Hardware, calibrations: Sequence[Calibration]) -> Result:
+    """The same by the given calibrations."""
+    chosen = _choice(result, hardware, calibrations)
+    size = (record.model.weights_bytes, len(record.model.operators))
+    latency = _latency(result, hardware, chosen, size)
+    ops = result.ops
+    if isinstance(chosen, Choice) and isinstance(latency.mean, Metric):
+        ops = _operators(result.ops, chosen, latency.mean)
+    checks = result.checks
+    if record.latency_budget_seconds is not None:
+        checks = (*checks, budget_check(latency.mean, record.latency_budget_seconds))
+    settled = isinstance(latency.mean, Metric)
+    kept = tuple(warning for warning in result.warnings if not (settled and UNCALIBRATED in warning))
+    return result.model_copy(
+        update={"latency": latency, "ops": ops, "checks": checks, "verdict": judge(checks), "warnings": kept}
+    )
+
+
+def budget_check(mean: Quantity, budget_seconds: float) -> Check:
+    """Passed only when the whole interval is within the budget; failed when the estimate itself is beyond."""
+    limit = Metric(value=budget_seconds, unit="second", mode="predicted", source="--latency-budget")
+    asked = f"the budget of {format_duration(budget_seconds)}"
+    if isinstance(mean, Unavailable):
+        return Check(id="latency", status="unknown", value=mean, limit=limit, reason=mean.unavailable)
+    low = mean.value if mean.low is None else mean.low
+    high = mean.value if mean.high is None else mean.high
+    span = f"{format_duration(low)} to {format_duration(high)}"
+    if high <= budget_seconds:
+        return Check(id="latency", status="pass", value=mean, limit=limit, reason=f"{span} is within {asked}")
+    fix = "use a smaller model or input, quantise it, or take a faster device"
+    if mean.value > budget_seconds:
+        how = "is" if low > budget_seconds else "is more likely than not"
+        reason = f"{span} {how} beyond {asked}"
+        return Check(id="latency", status="fail", value=mean, limit=limit, reason=reason, fix=fix)
+    reason = f"{span} reaches beyond {asked}: the estimate cannot promise it"
+    return Check(id="latency", status="warn", value=mean, limit=limit, reason=reason, fix="measure it on the board")
+
+
+def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibration]) -> Choice | str:
+    counts = result.latency.counts
+    if isinstance(counts.instructions, Unavailable):
+        return counts.instructions.unavailable
+    library = _dominant(result.ops, _library)
+    dtype = _dominant(result.ops, lambda op: _DTYPES.get(op.dtype or ""))
+    if not any(isinstance(op.instructions, Metric) for op in result.ops):
+        return "which kernels ran is not known: " + (result.ops_unavailable or "no operator was counted")
+    if library is None:
+        return "its operators ran in kernels of several libraries, or of one that no calibration is for"
+    if dtype not in {"fp32", "int8", "uint8"}:
+        return "its operators are of several precisions, or of one that no calibration is for"
+    return choose(
+        calibrations,
+        Target(
+            id=result.device.id,
+            soc=hardware.soc,
+            core=result.device.core,
+            clock_hz=hardware.clock_hz,
+            bandwidth_bytes_per_second=hardware.bandwidth_bytes_per_second,
+        ),
+        Workload(
+            runtime=result.runtime.name,
+            runtime_version=result.runtime.version,
+            library=library,
+            dtype=_DTYPES[{"fp32": "float32"}.get(dtype, dtype)],
+            threads=result.runtime.threads,
+            architecture=result.image.id.rpartition("-")[2],
+        ),
+    )
+
+
+def _library(op: Op) -> str | None:
+    if op.delegate:
+        return _LIBRARIES.get(op.delegate)
+    known = [_LIBRARIES.get(kernel.library) for kernel in op.kernels]
+    return next((library for library in known if library), None)
+
+
+def _dominant(ops: Sequence[Op], of: Callable[[Op], str | None]) -> str | None:
+    """The property that nearly all instructions of operators share."""
+    shares: dict[str | None, float] = {}
+    for op in ops:
+        if isinstance(op.instructions, Metric) and op.status in {"native", "delegated"}:
+            name = of(op)
+            shares[name] = shares.get(name, 0.0) + op.instructions.value
+    name, most = max(shares.items(), key=lambda item: item[1], default=(None, 0.0))
+    return name if most and most >= _MOST * math.fsum(shares.values()) else None
+
+
+def _latency(result: Result, hardware: Hardware, chosen: Choice | str, size: tuple[int, int]) -> Latency:
+    """``size``: bytes of weights and operators of the model file."""
+    latency = result.latency
+    if isinstance(chosen, str):
+        none = Unavailable(unavailable=chosen)
+        return latency.model_copy(
+            update={"mean": none, "p95": none, "throughput": none, "sustained": none, "energy": none}
+        )
+    model = chosen.calibration
+    slots = model.slots.of(latency.counts.classes)
+    width, notes = chosen.half_width, chosen.notes
+    least, most = model.slots_per_instruction
+    mix = slots / max(1, sum(latency.counts.classes.values()))
+    if not 0.95 * least <= mix <= 1.05 * most:
+        width *= _UNUSUAL
+        notes = (*notes, "its instructions are mixed as no measured model's are: the interval is twice as wide")
+    evidence = model.evidence
+    left_out = (evidence.leave_one_family_out or evidence.leave_one_model_out) if evidence else None
+    error = f", {left_out.mean:.1%} mean error on what it had not seen" if left_out else ""
+    source = f"calibration {model.id}{error}"
+    seconds = model.seconds(latency.counts.classes, *size)
+    mean = _metric(seconds, width, source)
+    return latency.model_copy(
+        update={
+            "mean": mean,
+            "p95": _tail(mean, model.tail),
+            "throughput": Metric(
+                value=1 / seconds,
+                unit="inference/second",
+                mode="calibrated",
+                low=1 / (mean.high or seconds),
+                high=1 / (mean.low or seconds),
+                source=source,
+            ),
+            "sustained": _sustained(result, hardware, chosen, width=width, size=size, source=source),
+            "energy": _energy(mean, result.runtime.threads / result.device.cores, hardware),
+            "calibration": CalibrationUse(id=model.id, error=left_out.mean if left_out else None, notes=notes),
+        }
+    )
+
+
+def _metric(seconds: float, half_width: float, source: str) -> Metric:
+    low, high = within(seconds, half_width)
+    return Metric(value=seconds, unit="second", mode="calibrated", low=low, high=high, source=source)
+
+
+def _tail(mean: Metric, tail: float | None) -> Quantity:
+    if tail is None:
+        return Unavailable(unavailable="the rows that the calibration was fitted to print no 95th percentile")
+    return Metric(
+        value=mean.value * tail,
+        unit="second",
+        mode="calibrated",
+        low=(mean.low or mean.value),
+        high=(mean.high or mean.value) * tail,
+        source=mean.source,
+    )
+
+
+def _sustained(
+    result: Result, hardware: Hardware, chosen: Choice, *, width: float, size: tuple[int, int], source: str
+) -> Quantity:
+    clock = hardware.sustained_clock_hz
+    if clock is None:
+        return Unavailable(unavailable=f"the spec of {result.device.id} gives no cpu.sustained_clock_hz")
+    slow = chosen.calibration.model_copy(update={"clock_hz": clock})
+    seconds = slow.seconds(result.latency.counts.classes, *size)
+    return _metric(seconds, width, f"{source}, at {clock / 1e6:.0f} MHz")
+
+
+def _energy(mean: Metric, busy: float, hardware: Hardware) -> Quantity:
+    """Time by the board's power: as much above idle as cores are busy. At least idle, at most full load."""
+    idle, load = hardware.idle_watts, hardware.load_watts
+    if idle is None or load is None:
+        return Unavailable(unavailable="the spec gives no power.idle_watts and power.load_watts")
+    return Metric(
+        value=mean.value * (idle + (load - idle) * min(1.0, busy)),
+        unit="joule",
+        mode="calibrated",
+        low=(mean.low or mean.value) * idle,
+        high=(mean.high or mean.value) * load,
+        source=f"{mean.source}; the whole board, between {idle:g} W idle and {load:g} W with all cores busy",
+    )
+
+
+def _operators(ops: Sequence[Op], chosen: Choice, mean: Metric) -> tuple[Op, ...]:
+    """Times of the operators, which add up to the whole: weights' bytes are shared as instructions' slots are."""
+    slots = chosen.calibration.slots
+    costs = [slots.of(op.classes) for op in ops]
+    whole = math.fsum(costs)
+    if whole <= 0:
+        return tuple(ops)
+    return tuple(
+        op.model_copy(
+            update={
+                "time": Metric(
+                    value=mean.value * cost / whole,
+                    unit="second",
+                    mode="calibrated",
+                    low=(mean.low or mean.value) * cost / whole,
+                    high=(mean.high or mean.value) * cost / whole,
+                    source=mean.source,
+                )
+            }
+        )
+        if isinstance(op.instructions, Metric)
+        else op
+        for op, cost in zip(ops, costs, strict=True)
+    )
