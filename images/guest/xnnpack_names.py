@@ -24,6 +24,7 @@ XNNPACK_TYPES = {
     "Convolution": "CONV_2D",
     "Deconvolution": "TRANSPOSE_CONV",
     "Fully Connected": "FULLY_CONNECTED",
+    "HardSwish": "HARD_SWISH",
     "Max Pooling": "MAX_POOL_2D",
     "Multiply": "MUL",
     "Sigmoid": "LOGISTIC",

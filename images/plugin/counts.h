@@ -42,7 +42,8 @@ struct counts {
 /* The device time at which a thread is. */
 static inline uint64_t counts_time(const struct counts_thread *thread)
 {
-    return thread->retired + (uint64_t)thread->ahead;
+    uint64_t retired = __atomic_load_n(&thread->retired, __ATOMIC_ACQUIRE);
+    return retired + (uint64_t)__atomic_load_n(&thread->ahead, __ATOMIC_RELAXED);
 }
 
 #define COUNTS_FLAG_COMPLETE 1u /* the process ended by itself: classes are there */

@@ -52,9 +52,11 @@ static void run_waiting_block(unsigned vcpu, void *data)
     const struct block *block = data;
     struct cpu *cpu = &plugin.cpus[vcpu];
     uint64_t waited = block->instructions + forget_loop(cpu);
-    cpu->thread->retired += block->instructions;
+    /* In this order, which counts_time reads in reverse: other threads must never see a time that this one had not. Two
+     * that wait would else push each other on. */
     cpu->thread->waited += waited;
-    cpu->thread->ahead -= (int64_t)waited;
+    __atomic_store_n(&cpu->thread->ahead, cpu->thread->ahead - (int64_t)waited, __ATOMIC_RELAXED);
+    __atomic_store_n(&cpu->thread->retired, cpu->thread->retired + block->instructions, __ATOMIC_RELEASE);
     cpu->last_wait = cpu->thread->retired;
     wait_for_others(vcpu);
 }

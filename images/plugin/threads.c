@@ -16,7 +16,7 @@
 #define FUTEX_PRIVATE 0x80
 #define CLONE_THREAD 0x10000
 #define PACE 10000 /* instructions by which a thread may be ahead of another that works */
-#define PACE_TRIES 40
+#define PACE_TRIES 200
 #define WAKES 4096
 
 /* Numbers of the system calls that make, wake and end threads. */

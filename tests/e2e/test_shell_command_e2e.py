@@ -155,7 +155,7 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert errors.splitlines()[-1] == "edge-sandbox: interrupted; nothing was left running"
     deadline = time.monotonic() + 30
-    while (_mentioning(str(run_folder)) or list(temporary.iterdir())) and time.monotonic() < deadline:
+    while (_mentioning(str(run_folder)) or any(temporary.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _mentioning(str(run_folder))
     assert not list(temporary.iterdir())
