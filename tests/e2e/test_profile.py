@@ -52,7 +52,8 @@ def _assert_full(document: dict[str, Any], *, operators: int) -> None:
     assert memory["headroom"]["value"] == memory["available"]["value"] - memory["peak_rss"]["high"]
     assert [phase["name"] for phase in memory["phases"]][:4] == ["import", "load", "allocate", "warmup"]
     assert 1e6 < document["heap"]["peak"]["value"] < memory["peak_rss"]["value"]
-    assert document["latency"]["mean"]["mode"] == "emulated"
+    mean = document["latency"]["mean"]  # calibrated, or why nothing is
+    assert mean.get("mode") == "calibrated" or "no calibration" in mean["unavailable"]
     assert len(document["latency"]["samples"]) == 5
     assert len(document["ops"]) >= operators
     assert sum("value" in op["time"] for op in document["ops"]) > operators / 2
