@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +29,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
+_Table = TypeVar("_Table", bound=BaseModel)
 INTERVAL_LEVEL = 0.9
+_REPEATABILITY = 0.05
+"""No interval is narrower: the same board repeats to within 10 % across rounds of the published measurements."""
+_ONE_FAMILY = 2.0
+"""Errors on left-out families, in errors on left-out models: at most 1.7 in the sets that have several families."""
 _DIGITS = 5
 """Significant digits of fitted numbers: more would differ between machines' linear algebra."""
 
@@ -93,6 +98,15 @@ class Line:
     weight_byte: float
     operator: float
 
+    @classmethod
+    def of(cls, calibration: Calibration) -> Line:
+        """What a calibration would predict with."""
+        return cls(
+            slot=calibration.cycles_per_slot / calibration.clock_hz,
+            weight_byte=calibration.seconds_per_weight_byte,
+            operator=calibration.seconds_per_operator,
+        )
+
     def predict(self, point: Point) -> float:
         """Seconds of the model."""
         return self.slot * point.slots + self.weight_byte * point.weights_bytes + self.operator * point.operators
@@ -112,13 +126,17 @@ class FitInput:
 
 def load_fit_plans(path: Path) -> tuple[FitPlan, ...]:
     """The ``[[fit]]`` tables. Raises `DataFileError`."""
+    return load_tables(path, "fit", FitPlan)
+
+
+def load_tables(path: Path, name: str, kind: type[_Table]) -> tuple[_Table, ...]:
+    """The tables of that name in a TOML file. Raises `DataFileError`."""
     try:
-        tables: list[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("fit", [])
-        return tuple(FitPlan.model_validate(table) for table in tables)
+        tables: list[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
+        return tuple(kind.model_validate(table) for table in tables)
     except (OSError, ValueError) as error:
-        reason = (
-            f"{error.errors()[0]['loc']}: {error.errors()[0]['msg']}" if isinstance(error, ValidationError) else error
-        )
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}" if first else error
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
 
 
@@ -233,13 +251,13 @@ def half_width(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: st
     widths = [width for width in (own, pooled) if width is not None]
     if not widths:
         raise DataFileError(f"{name}: nothing could be left out", hint="measure more models")
-    return max(widths)
+    return max(*widths, _REPEATABILITY)
 
 
 def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str, *, threads: int) -> float | None:
     """Share of rows that the interval covers when their family is left out of everything, of the interval's width too.
 
-    None where there is one family.
+    None where there is one family, or too few models without one.
     """
     families = sorted({p.family for p in found})
     if len(families) < 2:
@@ -248,17 +266,23 @@ def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str,
     for each in families:
         rest = [p for p in found if p.family != each]
         others = [[p for p in other if p.family != each] for other in pool]
-        line = solve(rest, name, threads=threads)
-        width = half_width(rest, others, name, threads=threads)
+        try:
+            line = solve(rest, name, threads=threads)
+            width = half_width(rest, others, name, threads=threads)
+        except DataFileError:
+            return None
         hits += [abs(math.log(line.predict(p) / p.seconds)) <= width for p in found if p.family == each]
     return sum(hits) / len(hits)
 
 
 def _left_out_sizes(found: Sequence[Point], name: str, *, threads: int) -> list[float]:
-    """Of errors on left-out families; on left-out models, where there is one family."""
-    several = len({p.family for p in found}) > 1
-    ratios = left_out(found, (lambda p: p.family) if several else (lambda p: p.model), name, threads=threads)
-    return [abs(ratio) for ratio in ratios if math.isfinite(ratio)]
+    """Of errors on left-out families; where there is one, or too little without one, of those on models, enlarged."""
+    if len({p.family for p in found}) > 1:
+        ratios = left_out(found, lambda p: p.family, name, threads=threads)
+        if all(math.isfinite(ratio) for ratio in ratios):
+            return [abs(ratio) for ratio in ratios]
+    ratios = left_out(found, lambda p: p.model, name, threads=threads)
+    return [abs(ratio) * _ONE_FAMILY for ratio in ratios if math.isfinite(ratio)]
 
 
 def _quantile(sizes: Sequence[float]) -> float | None:
@@ -293,6 +317,7 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
         runtime_version=given.counts.runtime_version,
         library=plan.library,
         dtypes=(plan.counts_dtype,) if plan.counts_dtype else plan.dtypes,
+        stand_in=plan.counts_dtype is not None,
         threads=plan.threads,
         architecture=_architecture(given.counts.os),
         slots=plan.slots,
