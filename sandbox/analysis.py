@@ -13,6 +13,7 @@ from . import out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .measurements import Code, Op
+from .memory_notes import memory_notes
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
@@ -29,7 +30,6 @@ from .result import (
     Runtime,
     Tool,
 )
-from .units import format_size
 from .verdict import Failure, failure_checks, find_failure, judge, memory_check
 
 _SITES = 12
@@ -308,18 +308,9 @@ def _warnings(record: RunRecord, outcome: Outcome, *, emulated: bool) -> list[st
         found.append("times are not calibrated: they show proportions, not the device's speed")
     if outcome.isolation == "none":
         found.append("the model ran without isolation, as asked: it could reach this host's files and network")
-    if outcome.limit_mechanism == "watchdog":
-        found.append("the memory limit was kept by a watchdog that reads memory every 10 ms, not by the kernel")
+    found += memory_notes(record, outcome.limit_mechanism)
     if record.device.page_size_bytes != VALGRIND_PAGE_BYTES and "heap" in record.jobs:
         found.append(f"the heap run used pages of {VALGRIND_PAGE_BYTES} bytes: valgrind starts with no others here")
-    host_bytes = record.host.get("memory_bytes")
-    if isinstance(host_bytes, int) and host_bytes < record.device.memory_limit_bytes:
-        found.append(
-            f"this host has {format_size(host_bytes)} of memory, less than the limit of "
-            f"{format_size(record.device.memory_limit_bytes)}: running out at that limit was not simulated"
-        )
-    if isinstance(record.device.available, Unavailable):
-        found.append(record.device.available.unavailable)
     return found
 
 

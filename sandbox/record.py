@@ -81,6 +81,10 @@ class DeviceRecord(Device):
     memory_limit_source: str
     tick_ns: tuple[int, int]
     """Nanoseconds of one cycle of the core, as numerator and denominator."""
+    swap_bytes: int = 0
+    """Of the limit, what the device has as swap."""
+    zram_left_out_bytes: int = 0
+    """Size of the device's zram, which ``--swap`` does not count."""
 
 
 class Image(_Frozen):
