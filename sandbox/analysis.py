@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import out_of_memory, rundir, stats
+from . import heap, out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .measurements import Code, Op
@@ -18,12 +18,10 @@ from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
 from .profilers.counts import Work
-from .profilers.massif import parse_massif
 from .record import Device, Model, RunRecord
 from .result import (
     Engine,
     Heap,
-    HeapSite,
     Latency,
     Memory,
     Result,
@@ -32,8 +30,6 @@ from .result import (
 )
 from .verdict import Failure, failure_checks, find_failure, judge, memory_check
 
-_SITES = 12
-_NOT_LIBRARIES = {"unknown", "other"}
 _NOT_EMULATED = "the native engine runs on this host's own core: instructions are counted under emulation only"
 _ENDED_EARLY = "the model did not run to its end"
 
@@ -131,41 +127,16 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
 
 def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool) -> Heap:
     reason = _ENDED_EARLY if failure else _job_problem(run_dir, record, "heap")
-    if reason is None:
-        try:
-            profile = parse_massif(rundir.read_guest_file(run_dir / "heap" / rundir.MASSIF).decode(errors="replace"))
-        except OSError:
-            reason = "massif left no file"
-        except DataFileError as error:
-            reason = error.message
-        else:
-            if profile.peak_bytes == 0:
-                reason = "massif saw no allocation at all: it could not hook the guest's allocator"
     if reason is not None:
-        return Heap(
-            peak=Unavailable(unavailable=reason),
-            sites_unavailable=reason,
-            by_library=(),
-            sites=(),
-            timeline=(),
-            timeline_unit="i",
-        )
-    mode: Mode = "emulated" if emulated else "measured"
-
-    def size(value: int) -> Metric:
-        return Metric(value=value, unit="byte", mode=mode, source="valgrind massif")
-
-    unwound = any(library not in _NOT_LIBRARIES for library, _bytes in profile.by_library)
-    return Heap(
-        peak=size(profile.peak_bytes),
-        sites_unavailable=None if unwound else "valgrind cannot follow calls through these libraries",
-        by_library=tuple(HeapSite(library=lib, function=None, size=size(n)) for lib, n in profile.by_library),
-        sites=tuple(
-            HeapSite(library=site.library, function=site.function, size=size(site.bytes))
-            for site in profile.sites[:_SITES]
-        ),
-        timeline=tuple((float(s.time), s.heap_bytes + s.extra_bytes) for s in profile.snapshots),
-        timeline_unit=profile.time_unit,
+        return heap.missing(reason)
+    try:
+        text = rundir.read_guest_file(run_dir / "heap" / rundir.MASSIF).decode(errors="replace")
+    except OSError:
+        return heap.missing("massif left no file")
+    return heap.read(
+        text,
+        runtime_folder=f"/{record.runtime.name}-{record.runtime.version}/",
+        mode="emulated" if emulated else "measured",
     )
 
 

@@ -29,7 +29,7 @@ LAYERS = (
     ("profilers", "calibration", "measured", "model_counts", "host"),
     ("fit",),
     ("fit_files",),
-    ("result", "check_result", "ceiling_result", "verdict", "out_of_memory", "memory_notes", "analysis"),
+    ("result", "check_result", "ceiling_result", "verdict", "out_of_memory", "memory_notes", "heap", "analysis"),
     ("reports",),
     ("pipeline", "check", "ceiling", "shell"),
     ("suite",),
