@@ -9,32 +9,28 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import out_of_memory, rundir, stats
+from . import heap, out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
 from .measurements import Code, Op
+from .memory_notes import memory_notes
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
 from .profilers.counts import Work
-from .profilers.massif import parse_massif
 from .record import Device, Model, RunRecord
 from .result import (
     Engine,
     Heap,
-    HeapSite,
     Latency,
     Memory,
     Result,
     Runtime,
     Tool,
 )
-from .units import format_size
 from .verdict import Failure, failure_checks, find_failure, judge, memory_check
 
-_SITES = 12
-_NOT_LIBRARIES = {"unknown", "other"}
 _NOT_EMULATED = "the native engine runs on this host's own core: instructions are counted under emulation only"
 _ENDED_EARLY = "the model did not run to its end"
 
@@ -133,41 +129,16 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
 
 def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool) -> Heap:
     reason = _ENDED_EARLY if failure else _job_problem(run_dir, record, "heap")
-    if reason is None:
-        try:
-            profile = parse_massif(rundir.read_guest_file(run_dir / "heap" / rundir.MASSIF).decode(errors="replace"))
-        except OSError:
-            reason = "massif left no file"
-        except DataFileError as error:
-            reason = error.message
-        else:
-            if profile.peak_bytes == 0:
-                reason = "massif saw no allocation at all: it could not hook the guest's allocator"
     if reason is not None:
-        return Heap(
-            peak=Unavailable(unavailable=reason),
-            sites_unavailable=reason,
-            by_library=(),
-            sites=(),
-            timeline=(),
-            timeline_unit="i",
-        )
-    mode: Mode = "emulated" if emulated else "measured"
-
-    def size(value: int) -> Metric:
-        return Metric(value=value, unit="byte", mode=mode, source="valgrind massif")
-
-    unwound = any(library not in _NOT_LIBRARIES for library, _bytes in profile.by_library)
-    return Heap(
-        peak=size(profile.peak_bytes),
-        sites_unavailable=None if unwound else "valgrind cannot follow calls through these libraries",
-        by_library=tuple(HeapSite(library=lib, function=None, size=size(n)) for lib, n in profile.by_library),
-        sites=tuple(
-            HeapSite(library=site.library, function=site.function, size=size(site.bytes))
-            for site in profile.sites[:_SITES]
-        ),
-        timeline=tuple((float(s.time), s.heap_bytes + s.extra_bytes) for s in profile.snapshots),
-        timeline_unit=profile.time_unit,
+        return heap.missing(reason)
+    try:
+        text = rundir.read_guest_file(run_dir / "heap" / rundir.MASSIF).decode(errors="replace")
+    except OSError:
+        return heap.missing("massif left no file")
+    return heap.read(
+        text,
+        runtime_folder=f"/{record.runtime.name}-{record.runtime.version}/",
+        mode="emulated" if emulated else "measured",
     )
 
 
@@ -310,18 +281,9 @@ def _warnings(record: RunRecord, outcome: Outcome, *, emulated: bool) -> list[st
         found.append("times are not calibrated: they show proportions, not the device's speed")
     if outcome.isolation == "none":
         found.append("the model ran without isolation, as asked: it could reach this host's files and network")
-    if outcome.limit_mechanism == "watchdog":
-        found.append("the memory limit was kept by a watchdog that reads memory every 10 ms, not by the kernel")
+    found += memory_notes(record, outcome.limit_mechanism)
     if record.device.page_size_bytes != VALGRIND_PAGE_BYTES and "heap" in record.jobs:
         found.append(f"the heap run used pages of {VALGRIND_PAGE_BYTES} bytes: valgrind starts with no others here")
-    host_bytes = record.host.get("memory_bytes")
-    if isinstance(host_bytes, int) and host_bytes < record.device.memory_limit_bytes:
-        found.append(
-            f"this host has {format_size(host_bytes)} of memory, less than the limit of "
-            f"{format_size(record.device.memory_limit_bytes)}: running out at that limit was not simulated"
-        )
-    if isinstance(record.device.available, Unavailable):
-        found.append(record.device.available.unavailable)
     return found
 
 

@@ -18,6 +18,7 @@ from .engines.guard import Guard
 from .errors import UsageError
 from .graph import ModelGraph, read_model
 from .image.build import ImageBuilder
+from .memory_notes import memory_notes
 from .metrics import Metric, Quantity, Unavailable
 from .pipeline import Plan, prepare, record_of
 from .plan import ProfileRequest
@@ -56,7 +57,7 @@ def ceiling(request: ProfileRequest, sweep: Sweep, run_dir: Path, builder: Image
         folder = run_dir / str(number)
         folder.mkdir(parents=True)
         plan = prepare(wanted, folder, builder, guard)
-        variant, failure, emulator = _search(plan, builder.progress)
+        variant, failure, last = _search(plan, builder.progress)
         variants.append(variant)
         checks.append(_check(plan, variant, failure))
     record = record_of(plan)
@@ -66,11 +67,12 @@ def ceiling(request: ProfileRequest, sweep: Sweep, run_dir: Path, builder: Image
         device=Device(**record.device.model_dump(include=set(Device.model_fields))),
         image=record.image,
         runtime=" ".join(plan.runtime),
-        emulator=emulator,
+        emulator=last.emulator,
         available=plan.budget.available,
         variants=tuple(variants),
         checks=tuple(checks),
         verdict=judge(checks),
+        warnings=memory_notes(record, last.limit_mechanism),
     )
 
 
@@ -95,10 +97,11 @@ def _variants(request: ProfileRequest, sweep: Sweep, graph: ModelGraph) -> Itera
         yield replace(request, threads=threads, shapes=chosen)
 
 
-def _search(plan: Plan, progress: Progress) -> tuple[Variant, Failure | None, str | None]:
-    """(what was found, how the model failed without any limit, the emulator)."""
+def _search(plan: Plan, progress: Progress) -> tuple[Variant, Failure | None, Outcome]:
+    """(what was found, how the model failed without any limit, the last run)."""
     with progress.task(f"looking for the least memory on {plan.device.id}", total=MOST_TRIALS) as advance:
         outcome, failure = _run(plan, 0, None)
+        last = outcome
         advance(1)
         trials = [_trial(outcome, failure, None)]
         failed = fitted = None
@@ -107,9 +110,9 @@ def _search(plan: Plan, progress: Progress) -> tuple[Variant, Failure | None, st
             limit = next_trial(guess=guess, failed=failed, fitted=fitted, tolerance=TOLERANCE)
             if limit is None:
                 break
-            limited, problem = _run(plan, len(trials), limit)
+            last, problem = _run(plan, len(trials), limit)
             advance(1)
-            trials.append(_trial(limited, problem, limit))
+            trials.append(_trial(last, problem, limit))
             failed, fitted = (failed, limit) if problem is None else (limit, fitted)
     variant = Variant(
         threads=plan.request.threads,
@@ -117,7 +120,7 @@ def _search(plan: Plan, progress: Progress) -> tuple[Variant, Failure | None, st
         minimum=_minimum(outcome, trials, failure, failed=failed, fitted=fitted),
         trials=tuple(trials),
     )
-    return variant, failure, outcome.emulator
+    return variant, failure, last
 
 
 def _run(plan: Plan, number: int, limit_bytes: int | None) -> tuple[Outcome, Failure | None]:

@@ -53,6 +53,7 @@ class CeilingResult(_Frozen):
     checks: tuple[Check, ...]
     """One for each variant."""
     verdict: Verdict
+    warnings: tuple[str, ...] = ()
 
 
 def schema() -> dict[str, Any]:

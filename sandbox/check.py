@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from .budget import MemoryBudget, budget
 from .check_result import (
     CheckedDevice,
     CheckedModel,
@@ -20,7 +21,7 @@ from .device import DeviceSpec, OsChoice, load_device, select_os
 from .graph import ModelGraph, read_model
 from .image.spec import Lock, load_lock, load_spec
 from .metrics import Metric, Quantity, Unavailable
-from .plan import MemoryBudget, budget, choose_runtime, resolve_shapes
+from .plan import choose_runtime, resolve_shapes
 from .record import Image, TensorRecord
 from .resources import data_directory
 from .result import Tool

@@ -98,6 +98,10 @@ class OsChoice(_Table):
     """MemTotal: what firmware, GPU and kernel leave of the RAM."""
     os_used_bytes: _Reserve | None = None
     """What an idle system without a desktop uses of it (total less available)."""
+    swap_bytes: _Reserve | None = None
+    """The swap file or partition that the system sets up by itself."""
+    zram_bytes: _Reserve | None = None
+    """Pages that the system would keep compressed in the RAM itself: the size of its zram device, uncompressed."""
 
     @property
     def has_64_bit_kernel(self) -> bool:
@@ -209,8 +213,8 @@ def render_cpuinfo(device: DeviceSpec, os: OsChoice, processors: int | None = No
     return "\n".join(lines) + "\n"
 
 
-def render_meminfo(mem_total_bytes: int, available_bytes: int) -> str:
-    """/proc/meminfo of an idle system without swap; ``available_bytes`` is held between 0 and the total.
+def render_meminfo(mem_total_bytes: int, available_bytes: int, swap_bytes: int = 0) -> str:
+    """/proc/meminfo of an idle system; ``available_bytes`` is held between 0 and the total.
 
     MemFree + Buffers + Cached make MemAvailable, as programs that predate that line assume; the split is invented.
     """
@@ -225,8 +229,8 @@ def render_meminfo(mem_total_bytes: int, available_bytes: int) -> str:
         "Cached": cached,
         "Active": used // 2 + cached // 2,
         "Inactive": buffers + cached // 2,
-        "SwapTotal": 0,
-        "SwapFree": 0,
+        "SwapTotal": swap_bytes // 1024,
+        "SwapFree": swap_bytes // 1024,
         "AnonPages": used // 2,
         "Shmem": 0,
         "Slab": used // 4,

@@ -16,6 +16,8 @@ InstructionClass = Literal[
     "system", "unknown",
 ]  # fmt: skip
 """Classes that a core's timing tells apart, in the order of ``enum insn_class`` in images/plugin/insn.h."""
+HeapOwner = Literal["Python", "runtime", "model", "runtime or model", "other"]
+"""Whose memory: ``other`` is that of system libraries, and what is below massif's threshold."""
 OpStatus = Literal["native", "delegated", "outside", "missing", "not_run"]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import native, rundir
 from .analysis import analyse
+from .budget import MemoryBudget, budget
 from .device import DeviceSpec, OsChoice, load_device, select_os
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
@@ -26,9 +27,7 @@ from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
 from .plan import (
-    MemoryBudget,
     ProfileRequest,
-    budget,
     check_npz,
     choose_runtime,
     core_tick,
@@ -94,11 +93,11 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     shapes = resolve_shapes(graph, request.shapes)
     if request.inputs not in {"random", "zeros"}:
         check_npz(Path(request.inputs), graph, shapes)
-    memory = budget(device, os, request.memory_bytes, request.reserve_bytes)
+    memory = budget(device, os, request.memory_bytes, request.reserve_bytes, swap=request.swap)
     image = builder.with_runtime(os.image, name, wanted)
     emulator = builder.emulator()
     guest_code = builder.guest_code(image)
-    identity = rundir.write_identity(run_dir, device, os, memory.limit_bytes)
+    identity = rundir.write_identity(run_dir, device, os, memory.limit_bytes - memory.swap_bytes, memory.swap_bytes)
     engine = choose_engine(request, image, emulator, protector)
     chosen = (name, wanted or image.lock.runtime_versions(name)[0])
     jobs = plan_jobs(
@@ -239,6 +238,8 @@ def record_of(plan: Plan) -> RunRecord:
             memory_limit_source=plan.budget.source,
             tick_ns=core_tick(device),
             hardware=_hardware(device),
+            swap_bytes=plan.budget.swap_bytes,
+            zram_left_out_bytes=(os.zram_bytes or 0) if plan.request.swap else 0,
         ),
         image=Image(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
         runtime=RuntimeRecord(name=plan.runtime[0], version=plan.runtime[1], threads=plan.request.threads),

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from .device import DeviceSpec, OsChoice, memory_budget
+from .device import DeviceSpec, OsChoice
 from .engines.base import (
     COUNTS,
     GUEST_CLOCK_LIBRARY,
@@ -23,8 +23,6 @@ from .engines.base import (
 from .errors import DataFileError, UsageError
 from .graph import ModelGraph, Tensor
 from .image.store import BuiltImage
-from .metrics import Metric, Quantity
-from .units import format_size
 
 JobName = Literal["latency", "operators", "heap"]
 JOB_NAMES: tuple[JobName, ...] = ("latency", "operators", "heap")
@@ -56,6 +54,8 @@ class ProfileRequest:
     memory_bytes: int | None = None
     reserve_bytes: int = 0
     """Of the device's memory, for other programs."""
+    swap: bool = False
+    """Whether the swap that the device's OS sets up counts as memory."""
     inputs: str = "random"
     """``random``, ``zeros`` or the path of an .npz file."""
     seed: int = 0
@@ -73,15 +73,6 @@ class ProfileRequest:
     latency_budget_seconds: float | None = None
     """The longest an inference may take on the device, if that is a question."""
     mirror: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryBudget:
-    """What the guest may use, and where that comes from."""
-
-    available: Quantity
-    limit_bytes: int
-    source: str
 
 
 def choose_runtime(requested: str | None, graph: ModelGraph, offered: tuple[str, ...]) -> tuple[str, str | None]:
@@ -103,40 +94,6 @@ def choose_runtime(requested: str | None, graph: ModelGraph, offered: tuple[str,
             hint="use " + (" or ".join(fitting) or f"an image with a runtime for {graph.format}"),
         )
     return name, version or None
-
-
-def budget(device: DeviceSpec, os: OsChoice, memory_bytes: int | None, reserve_bytes: int = 0) -> MemoryBudget:
-    """The memory limit: asked for, else what the device leaves, else its whole RAM, saying which.
-
-    ``reserve_bytes`` are kept back for other programs. Raises `UsageError` when that leaves nothing.
-    """
-    whole = _whole_budget(device, os, memory_bytes)
-    if reserve_bytes == 0:
-        return whole
-    left, source = whole.limit_bytes - reserve_bytes, f"{whole.source}, less --reserve {format_size(reserve_bytes)}"
-    if left <= 0:
-        raise UsageError(
-            f"--reserve {format_size(reserve_bytes)} leaves nothing of {format_size(whole.limit_bytes)}",
-            hint="reserve less",
-        )
-    available = whole.available
-    if isinstance(available, Metric):
-        available = available.model_copy(update={"value": available.value - reserve_bytes, "source": source})
-    return MemoryBudget(available=available, limit_bytes=left, source=source)
-
-
-def _whole_budget(device: DeviceSpec, os: OsChoice, memory_bytes: int | None) -> MemoryBudget:
-    known = memory_budget(device, os)
-    if memory_bytes is not None:
-        asked = Metric(value=memory_bytes, unit="byte", mode="predicted", source="--memory")
-        return MemoryBudget(available=asked, limit_bytes=memory_bytes, source="--memory")
-    if isinstance(known, Metric):
-        return MemoryBudget(available=known, limit_bytes=int(known.value), source=known.source or device.id)
-    return MemoryBudget(
-        available=known,
-        limit_bytes=device.ram_bytes,
-        source=f"the whole RAM of {format_size(device.ram_bytes)}, for what the system keeps of it is not known",
-    )
 
 
 def resolve_shapes(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -94,6 +94,10 @@ class DeviceRecord(Device):
     """Nanoseconds of one cycle of the core, as numerator and denominator."""
     hardware: Hardware | None = None
     """None in folders of versions that wrote none: their latency is not calibrated."""
+    swap_bytes: int = 0
+    """Of the limit, what the device has as swap."""
+    zram_left_out_bytes: int = 0
+    """Size of the device's zram, which ``--swap`` does not count."""
 
 
 class Image(_Frozen):

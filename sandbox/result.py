@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
-from .measurements import Counts, Op, Phase
+from .measurements import Counts, HeapOwner, Op, Phase
 from .metrics import Quantity, Unavailable
 from .record import Device, Image, Model
 
@@ -85,10 +85,24 @@ class HeapSite(_Frozen):
     size: Quantity
 
 
+class HeapShare(_Frozen):
+    """What one owner held at the heap's peak."""
+
+    owner: HeapOwner
+    size: Quantity
+
+
 class Heap(_Frozen):
     """Allocations as massif counted them in the heap run."""
 
     peak: Quantity
+    owners: tuple[HeapShare, ...]
+    """Together with `overhead` the whole peak; the largest first."""
+    overhead: Quantity
+    """What the allocator added to what was asked for: headers and rounding."""
+    fragmentation: Quantity
+    """Free memory between blocks in use, which the allocator cannot give back."""
+    allocator_calls: Quantity
     sites_unavailable: str | None
     by_library: tuple[HeapSite, ...]
     sites: tuple[HeapSite, ...]

@@ -148,7 +148,7 @@ def read_phases(job_dir: Path) -> tuple[tuple[str, float], ...]:
     return tuple(phases)
 
 
-def write_identity(run_dir: Path, device: DeviceSpec, os: OsChoice, available_bytes: int) -> Path:
+def write_identity(run_dir: Path, device: DeviceSpec, os: OsChoice, available_bytes: int, swap_bytes: int = 0) -> Path:
     """Write the device's /proc and /sys files; returns the folder (``cpuinfo``, ``meminfo``, ``cpu/``)."""
     folder = run_dir / IDENTITY
     processors = range(device.cpu.cores)
@@ -156,7 +156,7 @@ def write_identity(run_dir: Path, device: DeviceSpec, os: OsChoice, available_by
         (folder / "cpu" / f"cpu{number}").mkdir(parents=True, exist_ok=True)
     (folder / "cpuinfo").write_text(render_cpuinfo(device, os))
     total = os.mem_total_bytes or device.ram_bytes
-    (folder / "meminfo").write_text(render_meminfo(total, min(available_bytes, total)))
+    (folder / "meminfo").write_text(render_meminfo(total, min(available_bytes, total), swap_bytes))
     for name in ("online", "possible", "present"):
         (folder / "cpu" / name).write_text(f"0-{processors[-1]}\n" if len(processors) > 1 else "0\n")
     return folder

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import native, rundir
+from .budget import budget
 from .device import DeviceSpec, OsChoice, load_device, select_os
 from .engines.base import (
     COUNTS,
@@ -27,7 +28,7 @@ from .errors import DataFileError, HostError, UsageError
 from .image.build import ImageBuilder
 from .image.emulator import host_architecture
 from .image.store import BuiltImage
-from .plan import budget, core_tick
+from .plan import core_tick
 from .profilers.counts import Counters, parse_counters
 from .resources import data_directory
 

@@ -47,6 +47,9 @@ def ceiling(
         list[str] | None,
         typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeat one name to sweep."),
     ] = None,
+    swap: Annotated[
+        bool, typer.Option("--swap", help="Count the swap that the device's OS sets up as memory too; not zram.")
+    ] = False,
     timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")] = "10min",
     format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
     output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
@@ -69,6 +72,7 @@ def ceiling(
         runtime=runtime,
         os=os,
         engine=engine.value,
+        swap=swap,
         timeout_seconds=parse_duration(timeout),
     )
     sweep = Sweep(

@@ -51,6 +51,9 @@ def profile(
     reserve: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
     ] = None,
+    swap: Annotated[
+        bool, typer.Option("--swap", help="Count the swap that the device's OS sets up as memory too; not zram.")
+    ] = False,
     input_: Annotated[
         str, typer.Option("--input", metavar="random|zeros|FILE.npz", help="What the model is fed.")
     ] = "random",
@@ -96,6 +99,7 @@ def profile(
         threads=threads,
         memory_bytes=parse_size(memory) if memory else None,
         reserve_bytes=parse_size(reserve) if reserve else 0,
+        swap=swap,
         inputs=input_,
         seed=seed,
         shapes=dict(parse_shape(text) for text in shape or []),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from sandbox.errors import DataFileError
 
@@ -29,6 +29,8 @@ _BELOW_THRESHOLD = re.compile(r"in [0-9]+ places?, (?:all )?below massif's thres
 _PLACE = re.compile(r"0x[0-9A-Fa-f]+: (.+)")
 _OBJECT, _SOURCE = " (in ", re.compile(r" \(([^()]+):[0-9]+\)$")
 _RERUN = "profile again"
+_DEEPEST = 64
+"""Frames of a chain that are kept: massif writes as many as its option ``--depth`` says, 12 here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,26 @@ class AllocationSite:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A place in the code."""
+
+    file: str
+    """Path of the library or program in the guest, or a source file's name; empty where massif names neither."""
+    function: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllocationChain:
+    """The calls that led to the allocator, the innermost first, and what of their memory was in use at the peak.
+
+    It ends early where massif sums up what is below its threshold, and at its greatest depth.
+    """
+
+    frames: tuple[Frame, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeapProfile:
     """A run's heap. Anonymous mappings made by the program itself are no part of it."""
 
@@ -67,6 +89,10 @@ class HeapProfile:
     sites: tuple[AllocationSite, ...]
     """At the peak, the largest first; empty where massif wrote no tree for it. Python's allocator counts as the site
     of all that Python code holds: what called it is not looked for."""
+    extra_bytes: int = 0
+    """Of the peak, what the allocator added by massif's reckoning: 8 bytes a block, and rounding up to 16."""
+    chains: tuple[AllocationChain, ...] = ()
+    """The sites at the peak with their callers: together all that was asked for."""
 
     @property
     def by_library(self) -> tuple[tuple[str, int], ...]:
@@ -81,6 +107,7 @@ class HeapProfile:
 class _Block:
     snapshot: HeapSnapshot
     sites: tuple[AllocationSite, ...]
+    chains: tuple[AllocationChain, ...]
     is_peak: bool
 
     @property
@@ -110,6 +137,8 @@ def parse_massif(text: str) -> HeapProfile:
         time_unit=unit,
         snapshots=tuple(block.snapshot for block in blocks),
         sites=peak.sites,
+        extra_bytes=peak.snapshot.extra_bytes,
+        chains=peak.chains,
     )
 
 
@@ -143,22 +172,40 @@ def _block(lines: list[str], first: int, next_snapshot: int) -> _Block:
         raise _damaged(lines, tree, "heap_tree=empty, detailed or peak")
     if kind == "empty" and tree + 1 in body:
         raise _damaged(lines, tree + 1, "the end of the snapshot")
-    sites = () if kind == "empty" else _sites(lines, range(tree + 1, body.stop))
+    nodes = [] if kind == "empty" else list(_nodes(lines, range(tree + 1, body.stop)))
     snapshot = HeapSnapshot(time=values[0], heap_bytes=values[1], extra_bytes=values[2])
-    return _Block(snapshot=snapshot, sites=sites, is_peak=kind == "peak")
+    return _Block(snapshot=snapshot, sites=_sites(nodes), chains=tuple(_chains(nodes)), is_peak=kind == "peak")
 
 
-def _sites(lines: list[str], tree: range) -> tuple[AllocationSite, ...]:
+def _sites(nodes: Sequence[_Node]) -> tuple[AllocationSite, ...]:
     sums: Counter[tuple[str, str]] = Counter()
-    for depth, size, place in _nodes(lines, tree):
-        if depth == 1:
-            sums[_site(place)] += size
+    for node in nodes:
+        if node.depth == 1:
+            frame = _frame(node.place)
+            sums[_library(frame, node.place), frame.function] += node.bytes
     found = [AllocationSite(library=library, function=name, bytes=size) for (library, name), size in sums.items()]
     return tuple(sorted(found, key=lambda site: (-site.bytes, site.library, site.function)))
 
 
-def _nodes(lines: list[str], tree: range) -> Iterator[tuple[int, int, str]]:
-    """(depth, bytes, place) of every node, as long as each has the children it announces."""
+def _chains(nodes: Sequence[_Node]) -> Iterator[AllocationChain]:
+    path: list[Frame] = []
+    for node in nodes:
+        del path[max(0, node.depth - 1) :]
+        if 0 < node.depth <= _DEEPEST and not _BELOW_THRESHOLD.match(node.place):
+            path.append(_frame(node.place))
+        if node.is_leaf and node.depth:
+            yield AllocationChain(frames=tuple(path), bytes=node.bytes)
+
+
+class _Node(NamedTuple):
+    depth: int
+    bytes: int
+    place: str
+    is_leaf: bool
+
+
+def _nodes(lines: list[str], tree: range) -> Iterator[_Node]:
+    """Every node, as long as each has the children it announces."""
     missing = [1]  # how many more nodes each open level wants, the root's own level first
     for at in tree:
         node = _NODE.fullmatch(lines[at])
@@ -168,23 +215,27 @@ def _nodes(lines: list[str], tree: range) -> Iterator[tuple[int, int, str]]:
             raise _damaged(lines, at, "a line of the heap tree")
         missing[-1] -= 1
         missing.append(int(node[2]))
-        yield len(node[1]), int(node[3]), node[4]
+        yield _Node(len(node[1]), int(node[3]), node[4], is_leaf=not int(node[2]))
     if any(missing):
         raise _cut_off(tree.stop)
 
 
-def _site(place: str) -> tuple[str, str]:
-    """(library, function) of a node's text."""
+def _library(frame: Frame, place: str) -> str:
+    return frame.file.rpartition("/")[2] or (OTHER if _BELOW_THRESHOLD.match(place) else UNKNOWN)
+
+
+def _frame(place: str) -> Frame:
+    """What a node's text names."""
     code = _PLACE.fullmatch(place)
     if code is None:  # "(page allocation syscalls) …" of --pages-as-heap is no address either
-        return OTHER if _BELOW_THRESHOLD.match(place) else UNKNOWN, place
+        return Frame(file="", function=place)
     function, separator, path = code[1].rpartition(_OBJECT)
     if separator and path.endswith(")"):
-        return path[:-1].rpartition("/")[2] or UNKNOWN, function
+        return Frame(file=path[:-1], function=function)
     source = _SOURCE.search(code[1])
     if source:
-        return source[1].rpartition("/")[2] or UNKNOWN, code[1][: source.start()]
-    return UNKNOWN, code[1]
+        return Frame(file=source[1], function=code[1][: source.start()])
+    return Frame(file="", function=code[1])
 
 
 def _cut_off(line: int) -> DataFileError:

@@ -34,6 +34,8 @@ def _lines(result: CeilingResult) -> Iterator[Text]:
         yield row("because", clean(reason))
     if result.verdict.fix:
         yield row("first", clean(result.verdict.fix))
+    for warning in result.warnings:
+        yield row("note", clean(warning), style="dim")
 
 
 def _variant(variant: Variant) -> Iterator[Text]:

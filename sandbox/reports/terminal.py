@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sandbox.measurements import Counts, Kernel, Op
 from sandbox.metrics import Metric, Quantity, Unavailable
-from sandbox.result import Check, Latency, Result
+from sandbox.result import Check, Heap, Latency, Result
 from sandbox.units import format_count, format_duration, format_size
 
 from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
@@ -78,9 +78,18 @@ def _memory(result: Result) -> Iterator[Text]:
     )
     callers = heap.sites_unavailable and f"callers unavailable, because {clean(heap.sites_unavailable)}"
     yield row("heap", in_bytes(heap.peak) + (f" at its peak: {callers or largest}" if heap.by_library else ""))
+    yield from _heap_owners(heap)
     emulator = result.memory.emulator_overhead
     if isinstance(emulator, Metric):
         yield row("", f"the emulator's own {format_size(emulator.value)} are in none of these", style="dim")
+
+
+def _heap_owners(heap: Heap) -> Iterator[Text]:
+    if not heap.owners:
+        return
+    shares = [(share.owner, share.size) for share in heap.owners] + [("allocator", heap.overhead)]
+    named = (f"{owner} {format_size(size.value)}" for owner, size in shares if isinstance(size, Metric))
+    yield row("held by", ", ".join(named))
 
 
 def _latency(result: Result) -> Iterator[Text]:

@@ -511,8 +511,8 @@ def test_warnings_say_what_was_not_as_on_the_device(tmp_path: Path) -> None:
     assert found.warnings == (
         "the model ran without isolation, as asked: it could reach this host's files and network",
         "the memory limit was kept by a watchdog that reads memory every 10 ms, not by the kernel",
-        "the heap run used pages of 4096 bytes: valgrind starts with no others here",
         "nobody measured it",
+        "the heap run used pages of 4096 bytes: valgrind starts with no others here",
     )
     assert found.memory.headroom == Unavailable(unavailable="the peak or the available memory is not known")
     assert found.engine.emulator is None

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 
 from sandbox import ceiling as module
+from sandbox.budget import MemoryBudget
 from sandbox.ceiling import MOST_TRIALS, Sweep, ceiling, with_batch
 from sandbox.ceiling_result import CeilingResult
 from sandbox.cli.ceiling import combinations
@@ -24,7 +25,7 @@ from sandbox.errors import UsageError
 from sandbox.graph import read_model
 from sandbox.image.build import ImageBuilder
 from sandbox.metrics import Metric, Unavailable
-from sandbox.plan import MemoryBudget, ProfileRequest
+from sandbox.plan import ProfileRequest
 from sandbox.progress import Silent
 from sandbox.reports import ceiling_terminal, json
 from sandbox.rundir import read_record

@@ -105,6 +105,17 @@ def test_every_fact_of_a_shipped_spec_has_a_source(device_id: str) -> None:
     assert [key for key in device.sources if key not in facts(device)] == [], "a source of a fact that is not stated"
 
 
+@pytest.mark.parametrize("device_id", [name for name in SHIPPED if name.startswith(("rpi", "cm"))])
+def test_swap_of_raspberry_pi_os(device_id: str) -> None:
+    for os in load_device(device_id, SPECS).os:
+        if os.image != "trixie-arm64":
+            assert (os.swap_bytes, os.zram_bytes) == (100 << 20, None)
+            continue
+        mem_total = os.mem_total_bytes
+        whole_mib = None if mem_total is None else min(mem_total >> 20, 2048) << 20
+        assert (os.swap_bytes, os.zram_bytes) == (None, whole_mib)
+
+
 @pytest.mark.parametrize("device_id", SHIPPED)
 def test_a_shipped_spec_renders_for_each_of_its_systems(device_id: str) -> None:
     device = load_device(device_id, SPECS)
@@ -421,6 +432,8 @@ def test_meminfo_has_the_kernels_columns() -> None:
     assert lines[0] == "MemTotal:        3885396 kB"
     assert lines[2] == "MemAvailable:    3600000 kB"
     assert "SwapTotal:             0 kB" in lines
+    swap = render_meminfo(3885396 * 1024, 3600000 * 1024, 100 << 20).splitlines()
+    assert {"SwapTotal:        102400 kB", "SwapFree:         102400 kB"} <= set(swap)
 
 
 @given(total=st.integers(0, 2**45), available=st.integers(-(2**45), 2**46))

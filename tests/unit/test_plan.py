@@ -14,8 +14,7 @@ from sandbox.device import load_device, select_os
 from sandbox.engines.base import Counting, Job, Mount
 from sandbox.errors import DataFileError, UsageError
 from sandbox.graph import ModelGraph, read_model
-from sandbox.metrics import Metric, Unavailable
-from sandbox.plan import ProfileRequest, budget, check_npz, choose_runtime, core_tick, plan_jobs, resolve_shapes
+from sandbox.plan import ProfileRequest, check_npz, choose_runtime, core_tick, plan_jobs, resolve_shapes
 from tests import zoo
 from tests.unit.guest.guest_modules import load
 from tests.unit.image.image_samples import built_image
@@ -77,50 +76,6 @@ class TestRuntime:
             choose_runtime(requested, tflite, offered)
         assert message in caught.value.message
         assert hint in str(caught.value.hint)
-
-
-class TestBudget:
-    def test_asked_for(self) -> None:
-        found = budget(DEVICE, OS, 123_456_789)
-        assert (found.limit_bytes, found.source) == (123_456_789, "--memory")
-        assert isinstance(found.available, Metric)
-        assert found.available.value == 123_456_789
-
-    def test_what_the_device_leaves(self) -> None:
-        os = OS.model_copy(update={"mem_total_bytes": 900_000_000, "os_used_bytes": 100_000_000})
-        found = budget(DEVICE, os, None)
-        assert found.limit_bytes == 800_000_000
-        assert isinstance(found.available, Metric)
-        assert found.available.mode == "measured"
-        assert found.source == found.available.source
-        assert "MemTotal 900 MB less 100 MB that an idle" in found.source
-
-    def test_the_whole_ram_where_nothing_better_is_known(self) -> None:
-        os = OS.model_copy(update={"os_used_bytes": None})
-        device = DEVICE.model_copy(update={"ram_bytes": 2**30})
-        found = budget(device, os, None)
-        assert found.limit_bytes == 2**30
-        assert found.source == "the whole RAM of 1.07 GB, for what the system keeps of it is not known"
-        assert isinstance(found.available, Unavailable)
-        assert "os_used_bytes" in found.available.unavailable
-
-    def test_what_is_kept_back_for_others(self) -> None:
-        os = OS.model_copy(update={"mem_total_bytes": 900_000_000, "os_used_bytes": 100_000_000})
-        for memory in (None, 800_000_000):
-            found = budget(DEVICE, os, memory, 300_000_000)
-            assert isinstance(found.available, Metric)
-            assert found.limit_bytes == found.available.value == 500_000_000
-            assert found.source.endswith(", less --reserve 300 MB")
-
-    @pytest.mark.parametrize("memory", [200_000_000, 100_000_000])
-    def test_nothing_left(self, memory: int) -> None:
-        with pytest.raises(UsageError, match="leaves nothing of"):
-            budget(DEVICE, OS, memory, 200_000_000)
-
-    def test_kept_back_of_an_unknown_whole(self) -> None:
-        found = budget(DEVICE, OS.model_copy(update={"os_used_bytes": None}), None, 1 << 20)
-        assert found.limit_bytes == DEVICE.ram_bytes - (1 << 20)
-        assert isinstance(found.available, Unavailable)
 
 
 class TestShapes:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.errors import DataFileError
-from sandbox.profilers.massif import AllocationSite, HeapSnapshot, parse_massif
+from sandbox.profilers.massif import AllocationSite, Frame, HeapSnapshot, parse_massif
 
 DATA = Path(__file__).parents[2] / "data" / "massif"
 #: An arm64 guest's, MobileNet with tflite-runtime under Python; some of its snapshots.
@@ -131,6 +131,20 @@ def test_equal_sizes_are_in_order_of_name() -> None:
         ("liba.so", "f"),
         ("liba.so", "g"),
         ("libb.so", "f"),
+    ]
+
+
+def test_chains_are_the_sites_with_their_callers() -> None:
+    tree = (
+        f"heap_tree=peak\nn2: 30 {ROOT}\n n2: 20 0x1: f (in /a.so)\n  n1: 15 0x2: g (in /b.so)\n"
+        "   n0: 15 in 2 places, all below massif's threshold (0.30%)\n  n0: 5 0x3: h (src/h.c:9)\n n0: 10 0x4: ???"
+    )
+    chains = parse_massif(HEADER + snapshot(heap=30, tree=tree)).chains
+    f, g, h = Frame(file="/a.so", function="f"), Frame(file="/b.so", function="g"), Frame(file="src/h.c", function="h")
+    assert [(chain.frames, chain.bytes) for chain in chains] == [
+        ((f, g), 15),
+        ((f, h), 5),
+        ((Frame(file="", function="???"),), 10),
     ]
 
 
