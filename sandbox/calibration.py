@@ -118,6 +118,8 @@ class Calibration(_Frozen):
     runtime_version: str
     library: Library
     dtypes: tuple[DType, ...]
+    stand_in: bool = False
+    """The rows were of another precision than the counts: `FitPlan.counts_dtype`."""
     threads: Annotated[int, Field(ge=1)]
     architecture: Literal["arm64", "armhf", "amd64"]
     slots: Slots

@@ -86,7 +86,7 @@ def _rank(each: Calibration, target: Target, work: Workload) -> tuple[int, bool,
         return None
     return (
         nearness,
-        each.transfer is not None,
+        each.transfer is not None or each.stand_in,
         (each.runtime, each.runtime_version)
         != (
             work.runtime,

@@ -30,6 +30,10 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 INTERVAL_LEVEL = 0.9
+_REPEATABILITY = 0.05
+"""No interval is narrower: the same board repeats to within 10 % across rounds of the published measurements."""
+_ONE_FAMILY = 2.0
+"""Errors on left-out families, in errors on left-out models: at most 1.7 in the sets that have several families."""
 _DIGITS = 5
 """Significant digits of fitted numbers: more would differ between machines' linear algebra."""
 
@@ -92,6 +96,15 @@ class Line:
     slot: float
     weight_byte: float
     operator: float
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Line:
+        """What a calibration would predict with."""
+        return cls(
+            slot=calibration.cycles_per_slot / calibration.clock_hz,
+            weight_byte=calibration.seconds_per_weight_byte,
+            operator=calibration.seconds_per_operator,
+        )
 
     def predict(self, point: Point) -> float:
         """Seconds of the model."""
@@ -233,7 +246,7 @@ def half_width(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: st
     widths = [width for width in (own, pooled) if width is not None]
     if not widths:
         raise DataFileError(f"{name}: nothing could be left out", hint="measure more models")
-    return max(widths)
+    return max(*widths, _REPEATABILITY)
 
 
 def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str, *, threads: int) -> float | None:
@@ -255,10 +268,10 @@ def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str,
 
 
 def _left_out_sizes(found: Sequence[Point], name: str, *, threads: int) -> list[float]:
-    """Of errors on left-out families; on left-out models, where there is one family."""
+    """Of errors on left-out families; where there is one family, of those on left-out models, enlarged."""
     several = len({p.family for p in found}) > 1
     ratios = left_out(found, (lambda p: p.family) if several else (lambda p: p.model), name, threads=threads)
-    return [abs(ratio) for ratio in ratios if math.isfinite(ratio)]
+    return [abs(ratio) * (1.0 if several else _ONE_FAMILY) for ratio in ratios if math.isfinite(ratio)]
 
 
 def _quantile(sizes: Sequence[float]) -> float | None:
@@ -293,6 +306,7 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
         runtime_version=given.counts.runtime_version,
         library=plan.library,
         dtypes=(plan.counts_dtype,) if plan.counts_dtype else plan.dtypes,
+        stand_in=plan.counts_dtype is not None,
         threads=plan.threads,
         architecture=_architecture(given.counts.os),
         slots=plan.slots,

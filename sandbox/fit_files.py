@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from .calibration import Calibration, load_calibrations
+from .calibration import Calibration, Errors, load_calibrations
+from .choice import Target, Workload, choose
 from .device import load_device
 from .errors import DataFileError
-from .fit import FitInput, FitPlan, calibrate, digest, load_fit_plans, render_calibration
+from .fit import (
+    FitInput,
+    FitPlan,
+    Line,
+    Point,
+    calibrate,
+    digest,
+    errors,
+    left_out,
+    load_fit_plans,
+    points,
+    render_calibration,
+)
 from .measured import MeasuredRow, read_measured
 from .model_counts import CountSet, read_counts
 
@@ -45,6 +60,101 @@ def fit_all(directory: Path, devices: Path) -> tuple[Calibration, ...]:
     return tuple(
         calibrate(given, [other for other in inputs if other.plan.group == given.plan.group]) for given in inputs
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A measured row and what fits that had not seen its family (its model, where there is one family) say of it."""
+
+    calibration: str
+    model: str
+    measured_seconds: float
+    predicted_seconds: float
+
+
+def left_out_predictions(directory: Path, devices: Path) -> tuple[Prediction, ...]:
+    """Of every row that is fitted, in the order of ``fits.toml``. Raises `DataFileError`."""
+    found = []
+    for given in gather(directory, devices, load_fit_plans(directory / PLANS)):
+        rows = points(given.plan, given.rows, given.counts)
+        several = len({row.family for row in rows}) > 1
+        ratios = left_out(rows, _family if several else _model, given.plan.id, threads=given.plan.threads)
+        found += [
+            Prediction(
+                calibration=given.plan.id,
+                model=row.model,
+                measured_seconds=row.seconds,
+                predicted_seconds=row.seconds * math.exp(ratio),
+            )
+            for row, ratio in zip(rows, ratios, strict=True)
+        ]
+    return tuple(found)
+
+
+def transfer_errors(source: str, target: str, directory: Path, devices: Path) -> Errors:
+    """Of predictions of one calibration's rows by another's numbers, scaled by clock and bandwidth: no row of
+    ``target`` is fitted. Raises `DataFileError`."""
+    plans = {plan.id: plan for plan in load_fit_plans(directory / PLANS)}
+    known = {each.id: each for each in fit_all(directory, devices)}
+    (given,) = gather(directory, devices, [plans[target]])
+    device, plan = given.device, given.plan
+    chosen = choose(
+        [known[source]],
+        Target(
+            id=device.id,
+            soc=device.soc,
+            core=device.cpu.core,
+            clock_hz=device.cpu.clock_hz,
+            bandwidth_bytes_per_second=device.memory.bandwidth_bytes_per_second if device.memory else None,
+        ),
+        Workload(
+            runtime=given.counts.runtime,
+            runtime_version=given.counts.runtime_version,
+            library=plan.library,
+            dtype=plan.dtypes[0],
+            threads=plan.threads,
+            architecture=known[source].architecture,
+        ),
+    )
+    if isinstance(chosen, str):
+        raise DataFileError(f"{source} does not serve {target}: {chosen}", hint="name two of one core and library")
+    line = Line.of(chosen.calibration)
+    found = errors(math.log(line.predict(row) / row.seconds) for row in points(plan, given.rows, given.counts))
+    if found is None:
+        raise DataFileError(f"{target} has no rows", hint="edge-sandbox calibration count")
+    return found
+
+
+def error_table(directory: Path, devices: Path) -> tuple[str, ...]:
+    """Markdown: each calibration's error on families that it was not fitted to, and what the interval covers."""
+    lines = [
+        "| calibration | rows | families | left-out models | left-out families, worst, within 10 % | interval | covers |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for each in fit_all(directory, devices):
+        known = each.evidence
+        if known is None:
+            continue
+        by_family = known.leave_one_family_out
+        family = (
+            f"{by_family.mean:.1%}, {by_family.worst:.1%}, {by_family.within_10_percent:.0%}"
+            if by_family
+            else "one family"
+        )
+        covered = "" if known.interval_coverage is None else f"{known.interval_coverage:.0%}"
+        lines.append(
+            f"| {each.id} | {known.rows} | {len(known.families)} | {known.leave_one_model_out.mean:.1%} "
+            f"| {family} | ±{math.expm1(each.interval):.1%} | {covered} |"
+        )
+    return tuple(lines)
+
+
+def _family(row: Point) -> str:
+    return row.family
+
+
+def _model(row: Point) -> str:
+    return row.model
 
 
 def write_all(directory: Path, calibrations: Sequence[Calibration]) -> tuple[Path, ...]:

@@ -54,6 +54,15 @@ def show(
 
 
 @app.command()
+def errors(directory: DirectoryOption = None) -> None:
+    """Print how well left-out rows are predicted, as the Markdown table of docs/calibration.md."""
+    from sandbox.fit_files import error_table  # noqa: PLC0415
+
+    for line in error_table(_folder(directory), data_directory("device_specs")):
+        typer.echo(line)
+
+
+@app.command()
 def fit(
     directory: DirectoryOption = None,
     output: Annotated[Path | None, typer.Option(help="Where to write. Default: the same folder.")] = None,
