@@ -19,7 +19,8 @@ from .errors import DataFileError, UsageError
 from .metrics import Metric, Unavailable
 from .units import format_size
 
-ImageId = Literal["bookworm-arm64", "bookworm-armhf", "bullseye-arm64", "trixie-arm64"]
+ImageId = Literal["bookworm-arm64", "bookworm-armhf", "bullseye-arm64", "trixie-arm64", "bookworm-amd64"]
+"""The last is no board's: it is for an x86-64 host that stands for a device."""
 
 # The bounds only catch a wrong unit: every Linux board lies far inside them.
 _Memory = Annotated[int, Field(strict=True, ge=64 * 2**20, le=2**42)]
@@ -101,7 +102,7 @@ class OsChoice(_Table):
     @property
     def has_64_bit_kernel(self) -> bool:
         """Whether /proc/cpuinfo has the 64-bit layout."""
-        return (self.kernel_bits or (64 if self.image.endswith("arm64") else 32)) == 64
+        return (self.kernel_bits or (32 if self.image.endswith("armhf") else 64)) == 64
 
 
 class DeviceSpec(_Table):
@@ -269,7 +270,7 @@ def _contradictions(device: DeviceSpec) -> Iterator[str]:
             yield f"os.mem_total_bytes: {os.image} cannot see more than ram_bytes; check both numbers"
         if os.os_used_bytes is not None and os.os_used_bytes >= (os.mem_total_bytes or device.ram_bytes):
             yield f"os.os_used_bytes: {os.image} would leave no memory at all; write total less available"
-        if os.image.endswith("arm64") and not os.has_64_bit_kernel:
+        if not os.image.endswith("armhf") and not os.has_64_bit_kernel:
             yield f"os.kernel_bits: {os.image} does not run on a 32-bit kernel; write 64 or leave it out"
     for image, times in Counter(os.image for os in device.os).items():
         if times > 1:

@@ -128,7 +128,7 @@ def transfer_errors(source: str, target: str, directory: Path, devices: Path) ->
 def error_table(directory: Path, devices: Path) -> tuple[str, ...]:
     """Markdown: each calibration's error on families that it was not fitted to, and what the interval covers."""
     lines = [
-        "| calibration | rows | families | left-out models | left-out families, worst, within 10 % | interval | covers |",
+        "| calibration | rows | families | left-out models | left-out families, worst, within 10 % | ± | covers |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in fit_all(directory, devices):

@@ -13,7 +13,7 @@ from sandbox.resources import data_directory
 from .common import MirrorOption, QuietOption, StderrProgress, image_builder
 
 if TYPE_CHECKING:
-    from sandbox.calibration import Calibration, Errors
+    from sandbox.calibration import Calibration, DType, Errors
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,15 +64,96 @@ def errors(directory: DirectoryOption = None) -> None:
 
 @app.command()
 def fit(
+    measured: Annotated[
+        Path | None, typer.Argument(help="What `calibration measure` wrote. Default: all of fits.toml.")
+    ] = None,
+    *,
+    device: Annotated[str | None, typer.Option(help="The measured device's id or spec, with MEASURED.")] = None,
     directory: DirectoryOption = None,
-    output: Annotated[Path | None, typer.Option(help="Where to write. Default: the same folder.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder to write to. Default: the calibration folder.")] = None,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Fit every calibration that fits.toml describes to its measured rows and counts, and write it."""
+    """Fit measured times to counts and write calibrations: all that fits.toml describes, or one from your own board.
+
+    Example: edge-sandbox calibration fit mine.json --device rpi4b --output ./calibration
+    """
     from sandbox.fit_files import fit_all, write_all  # noqa: PLC0415
 
     source = _folder(directory)
-    for path in write_all(output or source, fit_all(source, data_directory("device_specs"))):
+    if measured is None:
+        made = fit_all(source, data_directory("device_specs"))
+    else:
+        made = _fit_own(measured, device, mirror, quiet=quiet)
+    for path in write_all(output or source, made):
         typer.echo(str(path))
+
+
+def _fit_own(measured: Path, device: str | None, mirror: str | None, *, quiet: bool) -> tuple[Calibration, ...]:
+    from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.measurement import doubts, read_measurement  # noqa: PLC0415
+    from sandbox.own_fit import count_own, fit_own  # noqa: PLC0415
+    from sandbox.progress import Silent  # noqa: PLC0415
+
+    measurement = read_measurement(measured)
+    device = device or measurement.device
+    for doubt in doubts(measurement):
+        typer.echo(f"warning: {doubt}", err=True)
+    builder = image_builder(mirror, Silent() if quiet else StderrProgress())
+    made = []
+    with guard() as protector:
+        for dtype in dict.fromkeys(timing.dtype for timing in measurement.timings):
+            counts = count_own(measurement, device, dtype, builder, protector)
+            made.append(fit_own(measurement, counts, device, dtype))
+    return tuple(made)
+
+
+@app.command()
+def measure(
+    output: Annotated[Path, typer.Argument(help="The JSON file to write.", show_default=False)],
+    *,
+    device: Annotated[str, typer.Option(help="This board's id or spec, e.g. rpi4b.", show_default=False)],
+    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
+    runtime: Annotated[str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    dtype: Annotated[
+        list[str] | None, typer.Option(metavar="fp32|int8|uint8", help="Precisions. Default: fp32. Repeatable.")
+    ] = None,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Time a fixed suite of models and operators on this very board, to fit a calibration from or to send in.
+
+    Run it on the board, without other programs, for about five minutes; clocks and temperatures are written down too.
+    """
+    from sandbox.board import measure as run_suite  # noqa: PLC0415
+    from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.measurement import doubts  # noqa: PLC0415
+    from sandbox.progress import Silent  # noqa: PLC0415
+
+    known: tuple[DType, ...] = ("fp32", "int8", "uint8")
+    chosen = tuple(name for name in known if name in (dtype or ["fp32"]))
+    if set(dtype or ()) - set(known):
+        raise UsageError(f"--dtype {', '.join(sorted(set(dtype or ()) - set(known)))}", hint="fp32, int8 or uint8")
+    progress = Silent() if quiet else StderrProgress()
+    with guard() as protector:
+        measurement = run_suite(
+            device,
+            image_builder(mirror, progress),
+            protector,
+            progress,
+            os_image=os,
+            runtime=runtime,
+            threads=threads,
+            dtypes=chosen,
+        )
+    try:
+        output.write_text(measurement.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}", hint="name a file that can be written") from error
+    for doubt in doubts(measurement):
+        typer.echo(f"warning: {doubt}", err=True)
+    typer.echo(f"{output}: {len(measurement.timings)} models timed")
 
 
 @app.command()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from .network import Activation, Network, Precision, Value
+from .operators import operator
 from .weights import Weights
 
 LOGIT_GAIN = 4.0
@@ -241,8 +242,11 @@ _MAKERS: tuple[tuple[str, Callable[..., bytes]], ...] = (
 
 
 def classifier(name: str, dtype: Precision) -> bytes:
-    """The TFLite file of a model by its published name, e.g. ``mobilenet_v2_1.0_224``. Raises `KeyError` for others."""
+    """The TFLite file of a model by its published name, e.g. ``mobilenet_v2_1.0_224``, or an operator's.
+
+    Raises `KeyError` for others.
+    """
     for pattern, maker in _MAKERS:
         if match := re.fullmatch(pattern, name):
             return maker(dtype, *match.groups())
-    raise KeyError(name)
+    return operator(name, dtype)

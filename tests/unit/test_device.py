@@ -270,7 +270,7 @@ def test_the_minimal_spec_loads(tmp_path: Path) -> None:
             changed("os", 0, image="buster-arm64"),
             (
                 "os.image: 'buster-arm64' is not known here; "
-                "write one of bookworm-arm64, bookworm-armhf, bullseye-arm64, trixie-arm64"
+                "write one of bookworm-arm64, bookworm-armhf, bullseye-arm64, trixie-arm64, bookworm-amd64"
             ),
         ),
         (

@@ -28,12 +28,13 @@ LAYERS = (
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
     ("fit", "choice"),
-    ("fit_files", "result", "check_result", "ceiling_result"),
+    ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
     ("verdict", "out_of_memory"),
     ("estimate", "analysis"),
     ("reports",),
     ("pipeline", "check", "ceiling", "shell"),
-    ("suite",),
+    ("suite", "board"),
+    ("own_fit",),
     ("cli",),
 )
 RANKS = {f"sandbox.{name}": rank for rank, names in enumerate(LAYERS) for name in names}
