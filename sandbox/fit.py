@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
+_Table = TypeVar("_Table", bound=BaseModel)
 INTERVAL_LEVEL = 0.9
 _REPEATABILITY = 0.05
 """No interval is narrower: the same board repeats to within 10 % across rounds of the published measurements."""
@@ -125,13 +126,17 @@ class FitInput:
 
 def load_fit_plans(path: Path) -> tuple[FitPlan, ...]:
     """The ``[[fit]]`` tables. Raises `DataFileError`."""
+    return load_tables(path, "fit", FitPlan)
+
+
+def load_tables(path: Path, name: str, kind: type[_Table]) -> tuple[_Table, ...]:
+    """The tables of that name in a TOML file. Raises `DataFileError`."""
     try:
-        tables: list[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("fit", [])
-        return tuple(FitPlan.model_validate(table) for table in tables)
+        tables: list[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
+        return tuple(kind.model_validate(table) for table in tables)
     except (OSError, ValueError) as error:
-        reason = (
-            f"{error.errors()[0]['loc']}: {error.errors()[0]['msg']}" if isinstance(error, ValidationError) else error
-        )
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}" if first else error
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
 
 
@@ -252,7 +257,7 @@ def half_width(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: st
 def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str, *, threads: int) -> float | None:
     """Share of rows that the interval covers when their family is left out of everything, of the interval's width too.
 
-    None where there is one family.
+    None where there is one family, or too few models without one.
     """
     families = sorted({p.family for p in found})
     if len(families) < 2:
@@ -261,17 +266,23 @@ def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str,
     for each in families:
         rest = [p for p in found if p.family != each]
         others = [[p for p in other if p.family != each] for other in pool]
-        line = solve(rest, name, threads=threads)
-        width = half_width(rest, others, name, threads=threads)
+        try:
+            line = solve(rest, name, threads=threads)
+            width = half_width(rest, others, name, threads=threads)
+        except DataFileError:
+            return None
         hits += [abs(math.log(line.predict(p) / p.seconds)) <= width for p in found if p.family == each]
     return sum(hits) / len(hits)
 
 
 def _left_out_sizes(found: Sequence[Point], name: str, *, threads: int) -> list[float]:
-    """Of errors on left-out families; where there is one family, of those on left-out models, enlarged."""
-    several = len({p.family for p in found}) > 1
-    ratios = left_out(found, (lambda p: p.family) if several else (lambda p: p.model), name, threads=threads)
-    return [abs(ratio) * (1.0 if several else _ONE_FAMILY) for ratio in ratios if math.isfinite(ratio)]
+    """Of errors on left-out families; where there is one, or too little without one, of those on models, enlarged."""
+    if len({p.family for p in found}) > 1:
+        ratios = left_out(found, lambda p: p.family, name, threads=threads)
+        if all(math.isfinite(ratio) for ratio in ratios):
+            return [abs(ratio) for ratio in ratios]
+    ratios = left_out(found, lambda p: p.model, name, threads=threads)
+    return [abs(ratio) * _ONE_FAMILY for ratio in ratios if math.isfinite(ratio)]
 
 
 def _quantile(sizes: Sequence[float]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from .fit import (
     errors,
     left_out,
     load_fit_plans,
+    load_tables,
     points,
     render_calibration,
 )
 from .measured import MeasuredRow, read_measured
 from .model_counts import CountSet, read_counts
+from .relate import RelatePlan, relate
 
 PLANS = "fits.toml"
 
@@ -57,9 +59,26 @@ def gather(directory: Path, devices: Path, plans: Sequence[FitPlan]) -> tuple[Fi
 def fit_all(directory: Path, devices: Path) -> tuple[Calibration, ...]:
     """Every calibration that ``fits.toml`` describes. Raises `DataFileError`."""
     inputs = gather(directory, devices, load_fit_plans(directory / PLANS))
-    return tuple(
+    fitted = tuple(
         calibrate(given, [other for other in inputs if other.plan.group == given.plan.group]) for given in inputs
     )
+    return (*fitted, *_related(directory, devices, {each.id: each for each in fitted}))
+
+
+def _related(directory: Path, devices: Path, fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:
+    for plan in load_tables(directory / PLANS, "relate", RelatePlan):
+        if plan.source not in fitted:
+            raise DataFileError(f"{directory / PLANS}: {plan.id}: no calibration {plan.source}", hint="name one of it")
+        paths = [directory / "counts" / f"{name}.json" for name in (plan.counts, plan.source_counts)]
+        measured = directory / "measured" / plan.measured
+        yield relate(
+            plan,
+            load_device(plan.id.partition("/")[0], devices),
+            fitted[plan.source],
+            (read_counts(paths[0]), read_counts(paths[1])),
+            rows=read_measured(measured),
+            digests=(digest(paths[0].read_bytes()), digest(measured.read_bytes())),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

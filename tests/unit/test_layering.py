@@ -28,6 +28,7 @@ LAYERS = (
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
     ("fit", "choice"),
+    ("relate",),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
     ("verdict", "out_of_memory"),
     ("estimate", "analysis"),
