@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.zoo.flatbuffer import Options, TfliteFile
 
 from sandbox.errors import DataFileError
 from sandbox.graph import read_dataflow, read_model
