@@ -1,0 +1,63 @@
+"""``edge-sandbox calibration``: what its commands print, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sandbox.calibration import load_calibrations
+from sandbox.cli.main import app
+from sandbox.errors import DataFileError, UsageError
+
+FOLDER = Path(__file__).parents[3] / "calibration"
+
+
+def output(*words: str) -> str:
+    done = CliRunner().invoke(app, ["calibration", *words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_list_names_every_calibration() -> None:
+    lines = output("list").splitlines()
+    assert [line.split()[0] for line in lines] == [each.id for each in load_calibrations(FOLDER)]
+
+
+@pytest.mark.parametrize("each", load_calibrations(FOLDER), ids=lambda each: each.id)
+def test_show_says_where_the_numbers_come_from(each: object) -> None:
+    name = str(getattr(each, "id", ""))
+    shown = output("show", name)
+    assert shown.startswith(f"{name}: ")
+    assert "90 % interval: ±" in shown
+    assert "source: " in shown
+
+
+def test_an_unknown_id_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown calibration 'fast'"):
+        output("show", "fast")
+
+
+def test_unknown_counts_are_refused() -> None:
+    with pytest.raises(UsageError, match="unknown counts 'all'"):
+        output("count", "all")
+
+
+def test_check_finds_a_changed_number(tmp_path: Path) -> None:
+    folder = tmp_path / "calibration"
+    shutil.copytree(FOLDER, folder)
+    path = folder / f"{load_calibrations(FOLDER)[0].id}.json"
+    document = json.loads(path.read_text())
+    document["cycles_per_slot"] *= 1.01
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataFileError, match="differs in cycles_per_slot") as caught:
+        output("check", "--directory", str(folder))
+    assert caught.value.exit_code == 3
+
+
+def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--dtype fp64"):
+        output("measure", str(tmp_path / "mine.json"), "--device", "rpi4b", "--dtype", "fp64")
