@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.cells import cell_len
 
-from sandbox.measurements import Kernel, Op
+from sandbox.measurements import Counts, Kernel, Op, ThreadWork
 from sandbox.metrics import Metric, Unavailable
 from sandbox.reports import terminal
 from sandbox.result import Check, Result
