@@ -22,6 +22,8 @@ _UNUSUAL = 2.0
 UNCALIBRATED = "they show proportions, not the device's speed"
 """In the warning about emulated times, which goes once they are calibrated."""
 _DTYPES: dict[str, DType] = {"float32": "fp32", "int8": "int8", "uint8": "uint8"}
+_INTERPRETER, _BESIDE = "TFLite", "beside"
+"""TFLite's own kernels run what its matrix library does not: they go with any."""
 _LIBRARIES = {"XNNPACK": "xnnpack", "ruy": "ruy"}
 
 
@@ -104,10 +106,14 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
 
 
 def _library(op: Op) -> str | None:
+    """The kernel library of an operator, `_BESIDE` for one that runs in the interpreter's own code."""
     if op.delegate:
         return _LIBRARIES.get(op.delegate)
-    known = [_LIBRARIES.get(kernel.library) for kernel in op.kernels]
-    return next((library for library in known if library), None)
+    names = [kernel.library for kernel in op.kernels]
+    known = next((_LIBRARIES[name] for name in names if name in _LIBRARIES), None)
+    if known is None and names and all(name.startswith(_INTERPRETER) for name in names):
+        return _BESIDE
+    return known
 
 
 def _dominant(ops: Sequence[Op], of: Callable[[Op], str | None]) -> str | None:
@@ -116,6 +122,8 @@ def _dominant(ops: Sequence[Op], of: Callable[[Op], str | None]) -> str | None:
     for op in ops:
         if isinstance(op.instructions, Metric) and op.status in {"native", "delegated"}:
             name = of(op)
+            if name == _BESIDE:
+                continue
             shares[name] = shares.get(name, 0.0) + op.instructions.value
     name, most = max(shares.items(), key=lambda item: item[1], default=(None, 0.0))
     return name if most and most >= _MOST * math.fsum(shares.values()) else None

@@ -13,7 +13,7 @@ from sandbox import rundir
 from sandbox.analysis import analyse
 from sandbox.calibration import load_calibrations
 from sandbox.estimate import UNCALIBRATED, apply, budget_check
-from sandbox.measurements import Counts, Op
+from sandbox.measurements import Counts, Kernel, Op
 from sandbox.metrics import Metric, Unavailable
 from sandbox.record import Hardware, RunRecord
 from sandbox.result import Result
@@ -150,6 +150,20 @@ def test_where_nothing_fits_only_counts_are_left(changed: Result, reason: str) -
     assert found.latency.mean == found.latency.p95 == found.latency.throughput == found.latency.sustained
     assert found.latency.counts == changed.latency.counts
     assert found.latency.calibration is None
+
+
+def own_kernels(index: int, share: float, library: str) -> Op:
+    kernel = Kernel(function=None, library=library, instructions=counted(1))
+    return op(index, share, delegate=None).model_copy(update={"kernels": (kernel,)})
+
+
+def test_the_interpreter_s_own_kernels_go_with_the_matrix_library() -> None:
+    mixed = given(own_kernels(0, 0.6, "ruy"), own_kernels(1, 0.4, "TFLite optimised kernels"), threads=4)
+    found = apply(mixed, record(), PI4, SHIPPED).latency
+    assert found.calibration is not None
+    assert "-ruy-fp32-4t" in found.calibration.id
+    foreign = given(own_kernels(0, 0.6, "gemmlowp"), own_kernels(1, 0.4, "TFLite"), threads=4)
+    assert isinstance(apply(foreign, record(), PI4, SHIPPED).latency.mean, Unavailable)
 
 
 def test_an_unusual_mix_of_instructions_widens_the_interval() -> None:
