@@ -16,6 +16,9 @@ RELATED_CORE = 0.25
 OTHER_BUILD = 0.05
 """The same for another version of the runtime, whose kernels may be scheduled differently: builds of 2023 to 2026 need
 4 to 8 % fewer instructions with each step."""
+SEVERAL_THREADS = 0.3
+"""The same where threads share the work: fits are to counts of one thread, those of a run hold what threads do to find
+work too. For the smallest models that is up to a third of all instructions, for large ones 3 %."""
 _RELATED = (frozenset({"neoverse-n1", "cortex-a76"}),)
 """Arm presents the Neoverse N1 as derived from the Cortex-A76, with the same pipeline."""
 
@@ -110,6 +113,9 @@ def _adapted(found: Calibration, target: Target, work: Workload) -> Choice:
         notes.append(f"measured at {found.clock_hz / 1e6:.0f} MHz, scaled to {target.clock_hz / 1e6:.0f} MHz")
     if found.transfer is not None:
         notes.append(f"from {found.transfer.source}: {found.transfer.reason}")
+    if found.threads > 1:
+        widths.append(SEVERAL_THREADS)
+        notes.append("counts of several threads hold what they do to find work: small models come out too slow")
     if (found.runtime, found.runtime_version) != (work.runtime, work.runtime_version):
         widths.append(OTHER_BUILD)
         notes.append(f"fitted with {found.runtime} {found.runtime_version}, not with the build that ran")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.calibration import Calibration, load_calibrations
-from sandbox.choice import OTHER_BUILD, RELATED_CORE, SAME_CORE, Choice, Target, Workload, choose
+from sandbox.choice import OTHER_BUILD, RELATED_CORE, SAME_CORE, SEVERAL_THREADS, Choice, Target, Workload, choose
 
 SHIPPED = load_calibrations(Path(__file__).parents[2] / "calibration")
 PI4 = Target(
@@ -76,6 +76,12 @@ def test_another_build_is_flagged() -> None:
     found = chosen(PI4, changed(FP32, runtime_version="2.11.0"))
     assert found.half_width == pytest.approx(math.hypot(found.calibration.interval, OTHER_BUILD))
     assert any("not with the build that ran" in note for note in found.notes)
+
+
+def test_several_threads_widen_the_interval() -> None:
+    found = chosen(PI4, changed(FP32, library="ruy", threads=4, runtime="ai-edge-litert", runtime_version="2.3.0"))
+    assert found.half_width == pytest.approx(math.hypot(found.calibration.interval, SEVERAL_THREADS))
+    assert any("small models come out too slow" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
