@@ -56,8 +56,9 @@ def ceiling(request: ProfileRequest, sweep: Sweep, run_dir: Path, builder: Image
     for number, wanted in enumerate(_variants(request, sweep, graph)):
         folder = run_dir / str(number)
         folder.mkdir(parents=True)
-        plan = prepare(wanted, folder, builder, guard)
-        variant, failure, last = _search(plan, builder.progress)
+        with rundir.on_disk(folder):
+            plan = prepare(wanted, folder, builder, guard)
+            variant, failure, last = _search(plan, builder.progress)
         variants.append(variant)
         checks.append(_check(plan, variant, failure))
     record = record_of(plan)
@@ -131,6 +132,7 @@ def _run(plan: Plan, number: int, limit_bytes: int | None) -> tuple[Outcome, Fai
     shutil.copyfile(first.run_dir / "request.json", folder / "request.json")
     job = replace(first, name=f"trial-{number}", run_dir=folder, memory_limit_bytes=limit_bytes)
     outcome = plan.engine.run(job, threading.Event())
+    rundir.require_room(folder)
     rundir.write_outcome(folder, outcome)
     report, phases = rundir.read_runner_report(folder), rundir.read_phases(folder)
     return outcome, find_failure(outcome, report, phases, limit_bytes) or overrun(outcome, limit_bytes)

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from .engines.base import Problem
 from .engines.docker import DockerEngine
 from .engines.guard import Guard
 from .engines.local import probe_namespaces
-from .engines.memory_limit import limit_mechanism
+from .engines.memory_limit import limit_mechanism, own_limit_bytes
 from .errors import SandboxError
 from .image.archives import find_sources
 from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
 from .units import format_size
 
+_AVAILABLE = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 _FREE_BYTES_WANTED = 1 << 30
 _MIRROR_HINT = "set EDGE_SANDBOX_MIRROR to a Debian mirror before the first build"
 
 
 def host_facts() -> dict[str, Any]:
-    """What may change wall times and limits: machine, kernel, processors, memory."""
+    """What may change wall times and limits: machine, kernel, processors, memory and what is free of it."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "machine": platform.machine(),
@@ -33,7 +36,19 @@ def host_facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "processors": os.cpu_count(),
         "memory_bytes": pages,
+        "free_memory_bytes": free_memory_bytes(pages),
     }
+
+
+def free_memory_bytes(memory_bytes: int, proc: Path = Path("/proc")) -> int:
+    """What new programs may use of this host: MemAvailable, or less in a container with a lower limit."""
+    try:
+        found = _AVAILABLE.search((proc / "meminfo").read_text())
+    except OSError:
+        found = None
+    free = int(found[1]) << 10 if found else memory_bytes
+    limit = own_limit_bytes(proc=proc / "self")
+    return free if limit is None else min(free, limit)
 
 
 @dataclass(frozen=True, kw_only=True)

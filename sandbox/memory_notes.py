@@ -23,10 +23,11 @@ def memory_notes(record: RunRecord, limit_mechanism: str) -> tuple[str, ...]:
             f"the device's zram of {format_size(device.zram_left_out_bytes)} is not counted: its pages stay in the "
             "RAM, and how well this model's compress is not known"
         )
-    host_bytes = record.host.get("memory_bytes")
-    if isinstance(host_bytes, int) and host_bytes < device.memory_limit_bytes:
+    kind = "free memory" if "free_memory_bytes" in record.host else "memory"  # older records know all of it only
+    free = record.host.get("free_memory_bytes", record.host.get("memory_bytes"))
+    if isinstance(free, int) and free < device.memory_limit_bytes:
         found.append(
-            f"this host has {format_size(host_bytes)} of memory, less than the limit of {limit}: running out at that "
+            f"this host has {format_size(free)} of {kind}, less than the limit of {limit}: running out at that "
             "limit was not simulated"
         )
     if isinstance(device.available, Unavailable):

@@ -78,9 +78,10 @@ def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``."""
     if request.engine == "replay":
         return replay(request, run_dir)
-    plan = prepare(request, run_dir, builder, protector)
-    rundir.write_record(run_dir, record_of(plan))
-    run_jobs(plan, builder.progress)
+    with rundir.on_disk(run_dir):
+        plan = prepare(request, run_dir, builder, protector)
+        rundir.write_record(run_dir, record_of(plan))
+        run_jobs(plan, builder.progress)
     return analyse(run_dir)
 
 
@@ -272,6 +273,7 @@ def _finish(job: Job, future: Future[Outcome]) -> bool:
         outcome = future.result()
     except Cancelled:
         return False
+    rundir.require_room(job.run_dir)
     rundir.write_outcome(job.run_dir, outcome)
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
     if job.counting is not None:

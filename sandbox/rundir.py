@@ -6,12 +6,14 @@ after the engine reads only this folder, so a report can be made again from a co
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
 from .engines.base import Outcome
-from .errors import DataFileError
+from .errors import DataFileError, HostError
 from .measurements import Code
 from .record import RunRecord
+from .units import format_size
 
 RECORD = "run.json"
 OUTCOME = "outcome.json"
@@ -33,8 +36,29 @@ CODE = "code.json"
 IDENTITY = "device"
 
 _LARGEST_BYTES = 64 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LEAST_FREE_BYTES = 1 << 20
+_DISK_HINT = "free some space there, or choose another disk: with --run-dir, or else with the variable TMPDIR"
 
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+
+
+@contextlib.contextmanager
+def on_disk(run_dir: Path) -> Iterator[None]:
+    """Makes one clear `HostError` of a disk that is full when something is written below ``run_dir``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise HostError(f"{run_dir}: the run's files cannot be written: {error.strerror}", hint=_DISK_HINT) from error
+
+
+def require_room(run_dir: Path) -> None:
+    """Raise `HostError` where the disk is as good as full: what a guest that cannot write does says nothing."""
+    free = shutil.disk_usage(run_dir).free
+    if free < _LEAST_FREE_BYTES:
+        raise HostError(f"{run_dir}: {format_size(free)} are free on this disk: too little for a run", hint=_DISK_HINT)
 
 
 def write_record(run_dir: Path, record: RunRecord) -> None:

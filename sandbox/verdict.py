@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .engines.base import Outcome
@@ -15,6 +15,12 @@ from .units import format_duration, format_size
 
 MARGINAL_HEADROOM = 0.10
 """Below this share of the available memory left, a model fits but not safely: an idle system's use varies that much."""
+
+_SMALLER = "use a smaller model or input, quantise it, or take a device with more RAM"
+_BEFORE_MODEL = (
+    "raise the limit or take a device with more RAM: Python and the runtime need more before any model is loaded"
+)
+_WITHOUT_MODEL = {"start", "import"}
 
 _LONGEST = 20_000
 """Characters of a message that are looked at: the guest may write millions, to keep the patterns busy."""
@@ -84,7 +90,7 @@ _MESSAGES = (
             r"std::bad_alloc|MemoryError|Unable to allocate|Failed to allocate (?:tail )?memory|Arena size is too small"
         ),
         check="memory",
-        fix="use a smaller model or input, quantise it, or take a device with more RAM",
+        fix=_SMALLER,
     ),
     _Pattern(  # BirdNET-Pi #314
         pattern=re.compile(r"compiled using NumPy 1\.x|_ARRAY_API not found|numpy\.core\.multiarray failed to import"),
@@ -122,8 +128,8 @@ def find_failure(
     if outcome.out_of_memory:
         limit = format_size(limit_bytes) if limit_bytes else "its memory limit"
         killer = "the watchdog stopped it" if outcome.limit_mechanism == "watchdog" else "the kernel killed it"
-        fix = "use a smaller model or input, quantise it, or take a device with more RAM"
-        return Failure(check="memory", reason=f"out of memory {where}: {killer} at the limit of {limit}", fix=fix)
+        reason = f"out of memory {where}: {killer} at the limit of {limit}"
+        return Failure(check="memory", reason=reason, fix=_BEFORE_MODEL if phase in _WITHOUT_MODEL else _SMALLER)
     if outcome.timed_out:
         reason = f"did not finish: stopped {where} after {format_duration(outcome.seconds)}"
         return Failure(check="run", reason=reason, fix="give it longer with --timeout, or look for an endless loop")
@@ -174,8 +180,7 @@ def memory_check(
     if isinstance(available, Unavailable):
         reason += f", {limit_source}"
     if left < 0 and not enforced:
-        fix = "use a smaller model or input, quantise it, or take a device with more RAM"
-        return Check(id="memory", status="fail", value=peak, limit=limit, reason=reason, fix=fix)
+        return Check(id="memory", status="fail", value=peak, limit=limit, reason=reason, fix=_SMALLER)
     if left < MARGINAL_HEADROOM:
         fix = "leave at least a tenth free: other programs on the device need memory too"
         reason += f": {left:.0%} left" if left >= 0 else ": it lived only because the kernel can drop pages of files"
@@ -230,6 +235,8 @@ def _recognised(kind: str, phase: str, text: str, cause: str = "") -> Failure | 
 def _from_message(error: Mapping[str, Any]) -> Failure:
     phase, kind, message = (str(error.get(key) or "") for key in ("phase", "type", "message"))
     known = _recognised(kind, phase, message, str(error.get("cause") or ""))
+    if known and known.check == "memory" and phase in _WITHOUT_MODEL:
+        known = replace(known, fix=_BEFORE_MODEL)
     return known or Failure(check="run", reason=_sentence(kind, phase, message))
 
 

@@ -104,6 +104,17 @@ def limit_mechanism() -> str:
     return limit.mechanism
 
 
+def own_limit_bytes(*, proc: Path = _PROC) -> int | None:
+    """The lowest memory limit of the cgroups that this process is in, such as a container's; None without one."""
+    found = []
+    for version, top, own in memory_hierarchies(_read(proc / "cgroup"), _read(proc / "mountinfo")):
+        name = "memory.limit_in_bytes" if version == 1 else "memory.max"
+        folders = [folder for folder in (own, *own.parents) if folder.is_relative_to(top)]
+        texts = (_read(folder / name).strip() for folder in folders)
+        found += [int(text) for text in texts if text.isdecimal()]  # v2 says "max" for none, v1 a number beyond any RAM
+    return min(found, default=None)
+
+
 def remove_cgroup(directory: Path) -> None:
     """Remove a cgroup of ours, waiting up to a second for its dead processes to be reaped."""
     for _attempt in range(50):

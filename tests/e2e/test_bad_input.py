@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -180,6 +181,35 @@ def test_a_full_disk(downloads_only: Path) -> None:
     )
     assert_refused(done, 4, "cannot write", "EDGE_SANDBOX_CACHE")
     assert not list(downloads_only.glob("images/*"))
+
+
+@pytest.mark.engine("local")
+@pytest.mark.parametrize("command", ["profile", "ceiling"])
+def test_a_disk_too_small_for_the_run(command: str, tmp_path: Path) -> None:
+    words = (command, str(EXAMPLE_TFLITE), "--device", "rpi4b", "--quiet")
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh", str(COMMAND), *words],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert_refused(done, 4, "the run's files cannot be written", "TMPDIR")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.engine("local")
+def test_a_limit_below_what_the_guest_needs_to_start() -> None:
+    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--memory", "4M", "--quiet")
+    assert done.returncode == 1, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "at the limit of 4.19 MB" in words
+    assert "Python and the runtime need more before any model is loaded" in words
+
+
+def test_swap_that_no_source_names() -> None:
+    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "aws-graviton2", "--swap")
+    assert_refused(done, 2, "gives no swap_bytes", "leave --swap out")
 
 
 def test_a_corrupt_cache(downloads_only: Path) -> None:

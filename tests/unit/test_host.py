@@ -14,7 +14,7 @@ from sandbox import host
 from sandbox.engines.base import Problem
 from sandbox.engines.guard import Guard
 from sandbox.errors import HostError
-from sandbox.host import Finding, examine, host_facts
+from sandbox.host import Finding, examine, free_memory_bytes, host_facts
 from sandbox.image import archives
 from sandbox.image.build import ImageBuilder
 from sandbox.image.emulator import Emulator
@@ -197,7 +197,18 @@ def test_a_limit_that_only_a_watchdog_keeps(tmp_path: Path, monkeypatch: pytest.
 
 def test_facts_name_no_one() -> None:
     facts = host_facts()
-    assert set(facts) == {"machine", "kernel", "python", "processors", "memory_bytes"}
+    assert set(facts) == {"machine", "kernel", "python", "processors", "memory_bytes", "free_memory_bytes"}
     assert facts["processors"] >= 1
     assert facts["memory_bytes"] > 1 << 28
     assert platform.node() not in map(str, facts.values())
+
+
+def test_free_memory_is_what_the_container_leaves(tmp_path: Path) -> None:
+    assert free_memory_bytes(5000, tmp_path) == 5000, "a host that does not tell"
+    (tmp_path / "meminfo").write_text("MemTotal:       9 kB\nMemAvailable:   3 kB\n")
+    assert free_memory_bytes(5000, tmp_path) == 3072
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "cgroup").write_text("0::/\n")
+    (tmp_path / "self" / "mountinfo").write_text(f"35 24 0:30 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "memory.max").write_text("1024\n")
+    assert free_memory_bytes(5000, tmp_path) == 1024

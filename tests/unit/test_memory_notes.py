@@ -30,7 +30,8 @@ def test_nothing_to_say() -> None:
         (record(), "watchdog", "a watchdog that reads memory every 10 ms"),
         (record(swap_bytes=10**8), "cgroup v1", "100 MB are the device's swap, counted as RAM"),
         (record(zram_left_out_bytes=2 * 10**9), "cgroup v2", "zram of 2.00 GB is not counted"),
-        (record(host={"memory_bytes": 10**9}), "cgroup v2", "1.00 GB of memory, less than the limit of 4.00 GB"),
+        (record(host={"memory_bytes": 10**9}), "cgroup v2", "has 1.00 GB of memory, less than the limit of 4.00 GB"),
+        (record(host={"memory_bytes": 10**10, "free_memory_bytes": 10**9}), "cgroup v1", "has 1.00 GB of free memory"),
         (record(available=Unavailable(unavailable="no source")), "cgroup v2", "no source"),
     ],
 )

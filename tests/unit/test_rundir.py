@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from sandbox import rundir
 from sandbox.device import load_device, select_os
 from sandbox.engines.base import MemoryTrace, Outcome
-from sandbox.errors import DataFileError
+from sandbox.errors import DataFileError, HostError
 from sandbox.measurements import Code
 from sandbox.metrics import Metric, Unavailable
 from sandbox.record import (
@@ -315,3 +318,22 @@ def test_available_memory_is_never_above_the_total(tmp_path: Path) -> None:
     values = dict(line.split(":") for line in (folder / "meminfo").read_text().splitlines())
     assert values["MemTotal"].split() == values["MemAvailable"].split() == ["1048576", "kB"]
     assert (folder / "cpu" / "online").read_text() == "0\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_the_host_s_fault(tmp_path: Path, number: int) -> None:
+    with pytest.raises(HostError, match="cannot be written") as caught, rundir.on_disk(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert "--run-dir" in str(caught.value.hint)
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), rundir.on_disk(tmp_path):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_no_verdict_from_a_guest_that_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rundir.require_room(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=4096))
+    with pytest.raises(HostError, match=r"4.10 kB are free on this disk: too little"):
+        rundir.require_room(tmp_path)

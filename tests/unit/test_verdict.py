@@ -357,6 +357,17 @@ def test_an_error_that_is_no_table_is_none(error: object) -> None:
     assert find_failure(WELL, {"error": error}, PHASES, None) is None
 
 
+@pytest.mark.parametrize("phases", [(), PHASES[:1]])
+def test_a_limit_below_what_it_takes_to_start(phases: tuple[tuple[str, float], ...]) -> None:
+    failure = find_failure(replace(died(9), out_of_memory=True), None, phases, 2**20)
+    assert failure is not None
+    assert failure.check == "memory"
+    assert failure.fix == (
+        "raise the limit or take a device with more RAM: Python and the runtime need more before any model is loaded"
+    )
+    assert said("", kind="MemoryError", phase="import").fix == failure.fix
+
+
 @pytest.mark.parametrize(
     ("kind", "phase", "message", "reason"),
     [

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from sandbox import process
-from sandbox.engines.memory_limit import MemoryLimit, memory_hierarchies, open_limit, remove_cgroup, settle_in_scope
+from sandbox.engines.memory_limit import (
+    MemoryLimit,
+    memory_hierarchies,
+    open_limit,
+    own_limit_bytes,
+    remove_cgroup,
+    settle_in_scope,
+)
 
 V1_CGROUP = "9:name=systemd:/\n4:memory:/jobs/mine\n2:cpu,cpuacct:/\n0::/\n"
 V1_MOUNTS = (
@@ -112,6 +119,20 @@ def test_limit_of_version_1(tmp_path: Path) -> None:
     assert not (limit.directory / "memory.memsw.limit_in_bytes").exists(), "a kernel without swap accounting"
     (limit.directory / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
     assert limit.kills() == 2
+
+
+def test_the_lowest_limit_around_this_process(tmp_path: Path) -> None:
+    make(tmp_path / "cgroup/memory", memory__limit_in_bytes="9223372036854771712\n")
+    make(tmp_path / "cgroup/memory/jobs", memory__limit_in_bytes="5000\n")
+    make(tmp_path / "cgroup/memory/jobs/mine", memory__limit_in_bytes="7000\n")
+    proc = layout(tmp_path, V1_CGROUP, V1_MOUNTS)
+    assert own_limit_bytes(proc=proc) == 5000
+
+
+@pytest.mark.parametrize(("text", "limit"), [("max\n", None), ("4096\n", 4096), ("", None)])
+def test_a_limit_of_version_2_around_this_process(tmp_path: Path, text: str, limit: int | None) -> None:
+    make(tmp_path / "cgroup/user.slice", memory__max=text)
+    assert own_limit_bytes(proc=layout(tmp_path, V2_CGROUP, V2_MOUNTS)) == limit
 
 
 def test_limit_of_version_2_beside_this_process(tmp_path: Path) -> None:
