@@ -57,7 +57,7 @@ def _result(run_dir: Path) -> Result:
         failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))
     emulated = outcome.emulator is not None
     source = f"{outcome.emulator}, wall time on this host" if emulated else "wall time on this host's own core"
-    works = _works(latency_dir, report, outcome)
+    works = _ENDED_EARLY if failure else _works(latency_dir, report, outcome)
     rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
