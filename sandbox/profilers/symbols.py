@@ -160,7 +160,7 @@ def _read_table(root: Path, path: str) -> _Table:
             return _Table()
         with file.open("rb") as opened:
             return _functions(ELFFile(opened))
-    except (ELFError, OSError, ValueError):
+    except (ELFError, OSError, ValueError, MemoryError, OverflowError):  # sizes that only a damaged file has
         return _Table()
 
 

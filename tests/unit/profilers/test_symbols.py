@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sandbox import rundir
@@ -198,6 +198,7 @@ GOOD = elf(SYMBOLS)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@example(content=GOOD[:5881] + bytes([39]) + GOOD[5882:])  # a section of more bytes than there is memory
 @given(
     content=st.binary(max_size=100)
     | st.integers(0, len(GOOD)).map(lambda end: GOOD[:end])
