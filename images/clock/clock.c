@@ -296,19 +296,6 @@ EXPORT void edge_mark(unsigned long token)
     }
 }
 
-EXPORT void edge_reset_marks(void)
-{
-    if (clock_thread()) {
-        real_syscall(COUNTS_SYSCALL, (long)COUNTS_RESET);
-    }
-}
-
-EXPORT unsigned long long edge_ticks(void)
-{
-    const struct counts_thread *own = clock_thread();
-    return own ? clock_now(own) : 0;
-}
-
 EXPORT int clock_gettime(clockid_t id, struct timespec *now)
 {
     int64_t ns = clock_shown(clock_kind(id));
