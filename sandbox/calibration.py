@@ -1,9 +1,9 @@
 """From counted instructions to time on the device: what a calibration is, and what it makes of counts.
 
-Seconds of an inference = issue slots × cycles a slot ÷ clock + bytes of weights × seconds a byte + operators × seconds
-an operator. Slots weigh instructions by class. The first factor belongs to the core, the second to the board, the third
-is the hand-over between threads, where there are several. All are fitted to measured times (`sandbox.fit`), for one
-kernel library, precision and number of threads.
+Seconds of an inference = issue slots × cycles a slot ÷ clock + what is beside instructions: bytes × seconds a byte,
+operators × seconds an operator (`Term`). Slots weigh instructions by class. Cycles belong to the core, seconds a byte
+to the board's memory, seconds an operator are the hand-over between threads, where there are several. All are fitted to
+measured times (`sandbox.fit`), for one kernel library, precision and number of threads.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import DataFileError
 from .measurements import InstructionClass
+from .record import Traffic
 
 Library = Literal["xnnpack", "ruy"]
 DType = Literal["fp32", "int8", "uint8"]
+Term = Literal["weight_byte", "operator", "activation_byte", "im2col_byte", "large_weight_byte"]
+"""What time may cost beside instructions."""
+TERMS: tuple[Term, ...] = get_args(Term)
+Amounts = Mapping[Term, float]
+"""How much of each an inference has; what is not known is absent."""
 
 MULTIPLY: frozenset[InstructionClass] = frozenset({"vector_fma", "vector_integer_multiply", "dot_product"})
 VECTOR: frozenset[InstructionClass] = frozenset({"vector_float", "vector_integer", "permute", "float", "crypto"})
@@ -128,6 +134,10 @@ class Calibration(_Frozen):
     seconds_per_weight_byte: _NotNegative
     seconds_per_operator: _NotNegative
     """What it takes to set several threads to work and wait for the last; 0 with one."""
+    seconds_per_activation_byte: _NotNegative = 0.0
+    seconds_per_im2col_byte: _NotNegative = 0.0
+    seconds_per_large_weight_byte: _NotNegative = 0.0
+    """These three: see `sandbox.record.Traffic`."""
     interval: _Positive
     """Half the width of the 90 % interval, as a natural logarithm of the ratio to the estimate."""
     tail: Annotated[float, Field(ge=1, le=10)] | None
@@ -139,11 +149,26 @@ class Calibration(_Frozen):
     provenance: Provenance | None
     notes: tuple[str, ...] = ()
 
-    def seconds(self, classes: Mapping[InstructionClass, int], weights_bytes: float, operators: int) -> float:
-        """Of an inference at the calibration's clock; ``operators``: how many the model file has."""
+    @property
+    def costs(self) -> Mapping[Term, float]:
+        """Seconds a unit of each term that costs any."""
+        found: dict[Term, float] = {term: getattr(self, f"seconds_per_{term}") for term in TERMS}
+        return {term: cost for term, cost in found.items() if cost > 0}
+
+    def seconds(self, classes: Mapping[InstructionClass, int], amounts: Amounts) -> float:
+        """Of an inference at the calibration's clock. ``amounts`` must hold what `costs` names."""
         cycles = self.slots.of(classes) * self.cycles_per_slot
-        beside = weights_bytes * self.seconds_per_weight_byte + operators * self.seconds_per_operator
-        return cycles / self.clock_hz + beside
+        return cycles / self.clock_hz + sum(cost * amounts[term] for term, cost in self.costs.items())
+
+
+def amounts(weights_bytes: float, operators: int, traffic: Traffic | None) -> Amounts:
+    """Of a model: constant bytes and operators of its file, and what its operators move, where that is known."""
+    found: dict[Term, float] = {"weight_byte": weights_bytes, "operator": operators}
+    if traffic is not None:
+        found["activation_byte"] = traffic.activation_bytes
+        found["im2col_byte"] = traffic.im2col_bytes
+        found["large_weight_byte"] = traffic.large_weight_bytes
+    return found
 
 
 def within(seconds: float, half_width: float) -> tuple[float, float]:

@@ -11,20 +11,9 @@ from .calibration import Calibration, Errors, load_calibrations
 from .choice import Target, Workload, choose
 from .device import load_device
 from .errors import DataFileError
-from .fit import (
-    FitInput,
-    FitPlan,
-    Line,
-    Point,
-    calibrate,
-    digest,
-    errors,
-    left_out,
-    load_fit_plans,
-    load_tables,
-    points,
-    render_calibration,
-)
+from .fit import FitInput, FitPlan, calibrate, digest, load_fit_plans, load_tables, points, render_calibration, rows_of
+from .left_out import by_family, by_model, errors, left_out
+from .lines import Line
 from .measured import MeasuredRow, read_measured
 from .model_counts import CountSet, read_counts
 from .relate import RelatePlan, relate
@@ -93,11 +82,12 @@ class Prediction:
 
 def left_out_predictions(directory: Path, devices: Path) -> tuple[Prediction, ...]:
     """Of every row that is fitted, in the order of ``fits.toml``. Raises `DataFileError`."""
+    inputs = gather(directory, devices, load_fit_plans(directory / PLANS))
     found = []
-    for given in gather(directory, devices, load_fit_plans(directory / PLANS)):
-        rows = points(given.plan, given.rows, given.counts)
-        several = len({row.family for row in rows}) > 1
-        ratios = left_out(rows, _family if several else _model, given.plan.id, threads=given.plan.threads)
+    for given in inputs:
+        rows = rows_of(given)
+        group = [rows_of(other) for other in inputs if other.plan.group == given.plan.group]
+        ratios = left_out(rows, group, by_family if len(rows.families) > 1 else by_model)
         found += [
             Prediction(
                 calibration=given.plan.id,
@@ -105,7 +95,7 @@ def left_out_predictions(directory: Path, devices: Path) -> tuple[Prediction, ..
                 measured_seconds=row.seconds,
                 predicted_seconds=row.seconds * math.exp(ratio),
             )
-            for row, ratio in zip(rows, ratios, strict=True)
+            for row, ratio in zip(rows.tried[0], ratios, strict=True)
         ]
     return tuple(found)
 
@@ -138,7 +128,8 @@ def transfer_errors(source: str, target: str, directory: Path, devices: Path) ->
     if isinstance(chosen, str):
         raise DataFileError(f"{source} does not serve {target}: {chosen}", hint="name two of one core and library")
     line = Line.of(chosen.calibration)
-    found = errors(math.log(line.predict(row) / row.seconds) for row in points(plan, given.rows, given.counts))
+    rows = points(plan, given.rows, given.counts, chosen.calibration.slots)
+    found = errors(math.log(line.predict(row) / row.seconds) for row in rows)
     if found is None:
         raise DataFileError(f"{target} has no rows", hint="edge-sandbox calibration count")
     return found
@@ -166,14 +157,6 @@ def error_table(directory: Path, devices: Path) -> tuple[str, ...]:
             f"| {family} | ±{math.expm1(each.interval):.1%} | {covered} |"
         )
     return tuple(lines)
-
-
-def _family(row: Point) -> str:
-    return row.family
-
-
-def _model(row: Point) -> str:
-    return row.model
 
 
 def write_all(directory: Path, calibrations: Sequence[Calibration]) -> tuple[Path, ...]:

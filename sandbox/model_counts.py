@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import DataFileError
 from .measurements import InstructionClass
+from .record import Traffic
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=2**62)]
 _Positive = Annotated[int, Field(strict=True, ge=1, le=2**62)]
@@ -34,6 +35,8 @@ class ModelCounts(_Frozen):
     """Constant data in the model file."""
     operators: _Positive
     """In the model file, before a delegate fuses any."""
+    traffic: Traffic | None = None
+    """What its operators move on the device; None where that does not follow from the file."""
     classes: Mapping[InstructionClass, _Count]
 
 

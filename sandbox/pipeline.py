@@ -21,7 +21,7 @@ from .engines.local import LocalEngine
 from .engines.native import NativeEngine
 from .engines.unisolated import UnisolatedEngine
 from .errors import DataFileError, HostError
-from .graph import ModelGraph, read_model
+from .graph import ModelGraph, read_dataflow, read_model
 from .host import host_facts
 from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
@@ -47,10 +47,12 @@ from .record import (
     RunRecord,
     RuntimeRecord,
     TensorRecord,
+    Traffic,
 )
 from .resources import data_directory
 from .result import Result
 from .static.memory import plan_for
+from .static.traffic import traffic
 from .verdict import find_failure
 
 _PARALLEL = 3
@@ -72,6 +74,7 @@ class Plan:
     jobs: tuple[Job, ...]
     run_dir: Path
     needs: tuple[Need, ...]
+    traffic: Traffic | None
 
 
 def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
@@ -129,7 +132,14 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         jobs=jobs,
         run_dir=run_dir,
         needs=static_needs(graph, shapes, runtime=name, architecture=image.spec.architecture),
+        traffic=static_traffic(graph, shapes, device),
     )
+
+
+def static_traffic(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], device: DeviceSpec) -> Traffic | None:
+    """Bytes that the operators move; None where the file does not say, as for ONNX and models with control flow."""
+    flows = read_dataflow(graph, shapes) if graph.format == "tflite" else ()
+    return traffic(flows[0], device.cpu.l2_bytes) if len(flows) == 1 else None
 
 
 def static_needs(
@@ -225,6 +235,7 @@ def record_of(plan: Plan) -> RunRecord:
                 )
                 for o in graph.operators
             ),
+            traffic=plan.traffic,
         ),
         device=DeviceRecord(
             id=device.id,
