@@ -13,10 +13,10 @@ from . import heap, out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
-from .measurements import Code, Op
+from .measurements import Code, Counts, Op
 from .memory_notes import memory_notes
 from .metrics import Metric, Mode, Quantity, Unavailable
-from .plan import VALGRIND_PAGE_BYTES
+from .plan import ONE_THREAD, VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
 from .profilers.counts import Work
 from .record import Device, Model, RunRecord
@@ -89,7 +89,9 @@ def _result(run_dir: Path) -> Result:
         ),
         memory=measured,
         heap=_heap(run_dir, record, failure, emulated=emulated),
-        latency=_latency(record, report, works, outcome, failure, source=source),
+        latency=_latency(record, report, works, outcome, failure, source=source).model_copy(
+            update={"work": None if failure else _one_thread(run_dir, record)}
+        ),
         ops=rows,
         ops_unavailable=ops_unavailable,
         out_of_memory=exhausted,
@@ -183,6 +185,16 @@ def _works(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) ->
         return _NOT_EMULATED
     marks = inference.read_marks(job_dir, report, outcome.stderr)
     return marks if isinstance(marks, str) else inference.counted_inferences(marks)
+
+
+def _one_thread(run_dir: Path, record: RunRecord) -> Counts | None:
+    """What the inference costs on one thread; None where that was not counted."""
+    if _job_problem(run_dir, record, ONE_THREAD) is not None:
+        return None
+    folder = run_dir / ONE_THREAD
+    outcome = rundir.read_outcome(folder)
+    works = _works(folder, rundir.read_runner_report(folder), outcome)
+    return None if isinstance(works, str) else inference.inference_counts(works, _counted_by(outcome))
 
 
 def _operator_counts(

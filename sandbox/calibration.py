@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import DataFileError
+from .json_file import read_document
 from .measurements import InstructionClass
 from .record import Traffic
 
-Library = Literal["xnnpack", "ruy"]
+Library = Literal["xnnpack", "ruy", "any"]
+"""Whose kernels; ``any``: a transfer for those that no calibration is of."""
 DType = Literal["fp32", "int8", "uint8"]
 Term = Literal["weight_byte", "operator", "activation_byte", "im2col_byte", "large_weight_byte"]
 """What time may cost beside instructions."""
@@ -104,8 +106,10 @@ class Transfer(_Frozen):
     """Where a calibration without rows of its own device comes from."""
 
     source: str
-    """Id of the calibration."""
+    """Id of the calibration, or of several."""
     reason: str
+    error: Errors | None = None
+    """Of such transfers where both sides were measured."""
 
 
 class Calibration(_Frozen):
@@ -150,6 +154,13 @@ class Calibration(_Frozen):
     notes: tuple[str, ...] = ()
 
     @property
+    def unseen(self) -> Errors | None:
+        """The error on what it had not seen: families, else models, else sides of a transfer; None: never measured."""
+        if self.evidence is not None:
+            return self.evidence.leave_one_family_out or self.evidence.leave_one_model_out
+        return self.transfer.error if self.transfer is not None else None
+
+    @property
     def costs(self) -> Mapping[Term, float]:
         """Seconds a unit of each term that costs any."""
         found: dict[Term, float] = {term: getattr(self, f"seconds_per_{term}") for term in TERMS}
@@ -178,14 +189,7 @@ def within(seconds: float, half_width: float) -> tuple[float, float]:
 
 def read_calibration(path: Path) -> Calibration:
     """Read one file. Raises `DataFileError`."""
-    try:
-        found = Calibration.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataFileError(f"{path}: {error.strerror}", hint=_HINT) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataFileError(f"{path}: {where}: {first['msg']}", hint=_HINT) from error
+    found = read_document(path, Calibration, _HINT)
     if found.id != f"{path.parent.name}/{path.stem}":
         raise DataFileError(f"{path}: id: is {found.id!r}, the file is {path.parent.name}/{path.stem}", hint=_HINT)
     return found

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .calibration import TERMS, Calibration, DType, Evidence, Library, Provenance, Slots, Term, amounts
 from .device import DeviceSpec
 from .errors import DataFileError
+from .json_file import first_problem
 from .left_out import Rows, best, by_model, coverage, errors, half_width, left_out, rounded
 from .lines import Point
 from .measured import Figure, MeasuredRow
@@ -91,8 +92,7 @@ def load_tables(path: Path, name: str, kind: type[_Table]) -> tuple[_Table, ...]
         tables: list[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
         return tuple(kind.model_validate(table) for table in tables)
     except (OSError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}" if first else error
+        reason = first_problem(error) if isinstance(error, ValidationError) else error
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
 
 
@@ -177,7 +177,7 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
         architecture=_architecture(given.counts.os),
         slots=plan.slots[choice],
         cycles_per_slot=rounded(line.slot * device.cpu.clock_hz),
-        **{f"seconds_per_{term}": rounded(line.costs.get(term, 0.0)) for term in TERMS},  # type: ignore[arg-type]
+        **{f"seconds_per_{term}": rounded(line.costs.get(term, 0.0)) for term in TERMS},
         interval=rounded(half_width(rows, group)),
         tail=_tail(plan, given.rows),
         slots_per_instruction=(rounded(min(mixes)), rounded(max(mixes))),
@@ -231,4 +231,3 @@ def _architecture(os: str) -> Literal["arm64", "armhf", "amd64"]:
     if name == "arm64":
         return "arm64"
     return "armhf" if name == "armhf" else "amd64"
-

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .across import AcrossPlan, across, costs
 from .calibration import Calibration, Errors, load_calibrations
 from .choice import Target, Workload, choose
 from .device import load_device
@@ -51,7 +52,16 @@ def fit_all(directory: Path, devices: Path) -> tuple[Calibration, ...]:
     fitted = tuple(
         calibrate(given, [other for other in inputs if other.plan.group == given.plan.group]) for given in inputs
     )
-    return (*fitted, *_related(directory, devices, {each.id: each for each in fitted}))
+    known = {each.id: each for each in fitted}
+    return (*fitted, *_related(directory, devices, known), *_across(directory, inputs, known))
+
+
+def _across(directory: Path, inputs: Sequence[FitInput], fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:
+    plans = load_tables(directory / PLANS, "across", AcrossPlan)
+    by_id = {given.plan.id: given for given in inputs}
+    known = [costs(plan, by_id) for plan in plans]
+    for plan, own in zip(plans, known, strict=True):
+        yield across(plan, fitted[plan.sources[0]], own, known)
 
 
 def _related(directory: Path, devices: Path, fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:

@@ -24,12 +24,15 @@ from .errors import DataFileError, UsageError
 from .graph import ModelGraph, Tensor
 from .image.store import BuiltImage
 
-JobName = Literal["latency", "operators", "heap"]
+JobName = Literal["latency", "operators", "heap", "one-thread"]
 JOB_NAMES: tuple[JobName, ...] = ("latency", "operators", "heap")
+ONE_THREAD: JobName = "one-thread"
+"""Beside a latency run of several threads: the same inference on one, which is the work without what threads do to find
+it. Calibrations are fitted to such counts."""
 
 _FORMATS: Mapping[str, str] = {"tflite-runtime": "tflite", "ai-edge-litert": "tflite", "onnxruntime": "onnx"}
 _GUEST_CODE, _GUEST_MODEL, _GUEST_NPZ = "/edge/guest", "/edge/model", "/edge/input.npz"
-_REPEAT: Mapping[JobName, tuple[int, int]] = {"operators": (1, 1), "heap": (0, 1)}
+_REPEAT: Mapping[JobName, tuple[int, int]] = {"operators": (1, 1), "heap": (0, 1), ONE_THREAD: (1, 1)}
 """Warm-up and counted inferences of the other jobs. One is enough: instructions and allocations repeat."""
 _FINE_TICK = (1000, 1)
 """A microsecond for each instruction: profilers inside the runtimes round to microseconds, and nothing is lost so."""
@@ -215,7 +218,8 @@ def plan_jobs(
     env = {"PYTHONPATH": f"/opt/{name}-{version}", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
     env["PATH"] = "/usr/bin:/bin"
     jobs = []
-    for job_name in request.jobs:
+    beside = emulated and request.threads > 1 and "latency" in request.jobs
+    for job_name in (*request.jobs, ONE_THREAD) if beside else request.jobs:
         folder = run_dir / job_name
         (folder / COUNTS).mkdir(parents=True, exist_ok=True)
         counting = _counting(job_name, device, native_parts, caches=request.caches) if emulated else None
@@ -298,14 +302,14 @@ def _write_request(
         "model": model,
         "format": format_and_runtime[0],
         "runtime": format_and_runtime[1],
-        "threads": request.threads,
+        "threads": 1 if job == ONE_THREAD else request.threads,
         "warmup": warmup,
         "repeat": repeat,
         "seed": request.seed,
         "inputs": "npz" if own_input else request.inputs,
         "npz": _GUEST_NPZ if own_input else None,
         "shapes": {name: list(shape) for name, shape in shapes.items()},
-        "profile": job,
+        "profile": "latency" if job == ONE_THREAD else job,
         "delegates": "default" if request.delegates else "none",
         "counted": counted,
         "clock_library": GUEST_CLOCK_LIBRARY,

@@ -15,6 +15,7 @@ from .engines.guard import Guard
 from .errors import DataFileError, RunError
 from .graph import ModelGraph, read_model
 from .image.build import ImageBuilder
+from .json_file import first_problem
 from .metrics import Unavailable
 from .model_counts import CountSet, ModelCounts
 from .pipeline import profile, static_traffic
@@ -55,7 +56,7 @@ def load_plans(path: Path) -> tuple[CountPlan, ...]:
         lists: dict[str, list[str]] = document.get("lists", {})
         plans = tuple(CountPlan.model_validate(table) for table in document.get("counts", []))
     except (OSError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        reason = first_problem(error) if isinstance(error, ValidationError) else error
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
     return tuple(
         plan.model_copy(

@@ -32,9 +32,8 @@ def list_calibrations(directory: DirectoryOption = None) -> None:
     from sandbox.calibration import load_calibrations  # noqa: PLC0415
 
     for each in load_calibrations(_folder(directory)):
-        left_out = each.evidence.leave_one_family_out or each.evidence.leave_one_model_out if each.evidence else None
-        error = f"{left_out.mean:.1%} mean, {left_out.worst:.1%} worst" if left_out else "by transfer"
-        rows = f"{each.evidence.rows:>3} rows" if each.evidence else "no rows"
+        error = f"{each.unseen.mean:.1%} mean, {each.unseen.worst:.1%} worst" if each.unseen else "not measured"
+        rows = f"{each.evidence.rows:>3} rows" if each.evidence else "transfer"
         typer.echo(f"{each.id:<58} {rows}  {error:<28} ±{_percent(each.interval)}")
 
 

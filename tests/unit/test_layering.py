@@ -20,15 +20,17 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 #: A module imports from its own line and the lines above. A package stands for all that it holds and that has no line
 #: of its own.
 LAYERS = (
-    ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
+    ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection", "json_file"),
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
     ("device",),
     ("record", "measurements", "engines.base"),
     ("budget", "plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
-    ("fit", "choice"),
-    ("relate",),
+    ("lines", "choice"),
+    ("left_out",),
+    ("fit",),
+    ("relate", "across"),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
     ("verdict", "out_of_memory", "memory_notes", "heap"),
     ("estimate", "analysis"),
