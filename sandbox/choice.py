@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .calibration import Calibration
+from .device import DeviceSpec
 
 SAME_CORE = 0.13
 """Half-width that another board with the same core adds: 9 of 10 rows of a Raspberry Pi 4 lie so near to predictions
@@ -33,6 +34,17 @@ class Target:
     clock_hz: int
     bandwidth_bytes_per_second: int | None
 
+    @classmethod
+    def of(cls, device: DeviceSpec) -> Target:
+        """By its spec."""
+        return cls(
+            id=device.id,
+            soc=device.soc,
+            core=device.cpu.core,
+            clock_hz=device.cpu.clock_hz,
+            bandwidth_bytes_per_second=device.memory.bandwidth_bytes_per_second if device.memory else None,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
@@ -48,6 +60,18 @@ class Workload:
     architecture: str
     work_alone: bool = True
     """The counts are of one thread: of the work that several share."""
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Workload:
+        """What a calibration was fitted to."""
+        return cls(
+            runtime=calibration.runtime,
+            runtime_version=calibration.runtime_version,
+            library=calibration.library,
+            dtype=calibration.dtypes[0],
+            threads=calibration.threads,
+            architecture=calibration.architecture,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +125,7 @@ def _adapted(found: Calibration, target: Target, work: Workload) -> Choice:
     bytes_cost: dict[str, float] = {}
     if found.soc != target.soc or found.core != target.core:
         widths.append(SAME_CORE if found.core == target.core else RELATED_CORE)
-        notes.append(f"transferred from {found.device} ({found.core}), scaled by clock and bandwidth")
+        notes.append(transferred(found))
         if found.bandwidth_bytes_per_second and target.bandwidth_bytes_per_second:
             slower = found.bandwidth_bytes_per_second / target.bandwidth_bytes_per_second
             moved = {term: cost for term, cost in found.costs.items() if term != "operator"}
@@ -121,6 +145,11 @@ def _adapted(found: Calibration, target: Target, work: Workload) -> Choice:
         notes.append(f"fitted with {found.runtime} {found.runtime_version}, not with the build that ran")
     adapted = found.model_copy(update={"clock_hz": target.clock_hz, **bytes_cost})
     return Choice(calibration=adapted, half_width=math.hypot(*widths), notes=tuple(notes))
+
+
+def transferred(found: Calibration) -> str:
+    """How another board's calibration comes to serve."""
+    return f"transferred from {found.device} ({found.core}), scaled by clock and bandwidth"
 
 
 def _list(found: Sequence[Calibration]) -> str:

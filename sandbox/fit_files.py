@@ -17,7 +17,7 @@ from .left_out import by_family, by_model, errors, left_out
 from .lines import Line
 from .measured import MeasuredRow, read_measured
 from .model_counts import CountSet, read_counts
-from .relate import RelatePlan, relate
+from .relate import DerivePlan, RelatePlan, derive, relate
 
 PLANS = "fits.toml"
 
@@ -53,7 +53,19 @@ def fit_all(directory: Path, devices: Path) -> tuple[Calibration, ...]:
         calibrate(given, [other for other in inputs if other.plan.group == given.plan.group]) for given in inputs
     )
     known = {each.id: each for each in fitted}
-    return (*fitted, *_related(directory, devices, known), *_across(directory, inputs, known))
+    made = (*fitted, *_related(directory, devices, known), *_across(directory, inputs, known))
+    return (*made, *_derived(directory, devices, {each.id: each for each in made}))
+
+
+def _derived(directory: Path, devices: Path, made: Mapping[str, Calibration]) -> Iterator[Calibration]:
+    for plan in load_tables(directory / PLANS, "derive", DerivePlan):
+        yield derive(plan, load_device(plan.id.partition("/")[0], devices), _source(directory, plan, made))
+
+
+def _source(directory: Path, plan: RelatePlan | DerivePlan, known: Mapping[str, Calibration]) -> Calibration:
+    if plan.source not in known:
+        raise DataFileError(f"{directory / PLANS}: {plan.id}: no calibration {plan.source}", hint="name one of it")
+    return known[plan.source]
 
 
 def _across(directory: Path, inputs: Sequence[FitInput], fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:
@@ -66,14 +78,12 @@ def _across(directory: Path, inputs: Sequence[FitInput], fitted: Mapping[str, Ca
 
 def _related(directory: Path, devices: Path, fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:
     for plan in load_tables(directory / PLANS, "relate", RelatePlan):
-        if plan.source not in fitted:
-            raise DataFileError(f"{directory / PLANS}: {plan.id}: no calibration {plan.source}", hint="name one of it")
         paths = [directory / "counts" / f"{name}.json" for name in (plan.counts, plan.source_counts)]
         measured = directory / "measured" / plan.measured
         yield relate(
             plan,
             load_device(plan.id.partition("/")[0], devices),
-            fitted[plan.source],
+            _source(directory, plan, fitted),
             (read_counts(paths[0]), read_counts(paths[1])),
             rows=read_measured(measured),
             digests=(digest(paths[0].read_bytes()), digest(measured.read_bytes())),
@@ -116,25 +126,8 @@ def transfer_errors(source: str, target: str, directory: Path, devices: Path) ->
     plans = {plan.id: plan for plan in load_fit_plans(directory / PLANS)}
     known = {each.id: each for each in fit_all(directory, devices)}
     (given,) = gather(directory, devices, [plans[target]])
-    device, plan = given.device, given.plan
-    chosen = choose(
-        [known[source]],
-        Target(
-            id=device.id,
-            soc=device.soc,
-            core=device.cpu.core,
-            clock_hz=device.cpu.clock_hz,
-            bandwidth_bytes_per_second=device.memory.bandwidth_bytes_per_second if device.memory else None,
-        ),
-        Workload(
-            runtime=given.counts.runtime,
-            runtime_version=given.counts.runtime_version,
-            library=plan.library,
-            dtype=plan.dtypes[0],
-            threads=plan.threads,
-            architecture=known[source].architecture,
-        ),
-    )
+    plan = given.plan
+    chosen = choose([known[source]], Target.of(given.device), Workload.of(known[source]))
     if isinstance(chosen, str):
         raise DataFileError(f"{source} does not serve {target}: {chosen}", hint="name two of one core and library")
     line = Line.of(chosen.calibration)

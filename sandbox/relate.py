@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from .calibration import TERMS, Calibration, DType, Provenance, Transfer, amounts
+from .choice import Target, Workload, choose, transferred
 from .device import DeviceSpec
 from .errors import DataFileError
 from .fit import point
@@ -46,6 +47,40 @@ class RelatePlan(BaseModel):
     """At which the source ran there."""
     dtype: DType
     threads: int
+
+
+class DerivePlan(BaseModel):
+    """A calibration of a board on which nothing was measured, by another with its core or a near relative
+    (``[[derive]]``): what `sandbox.choice` would take for it, written down."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9.-]+$")]
+    source: str
+
+
+def derive(plan: DerivePlan, device: DeviceSpec, source: Calibration) -> Calibration:
+    """The calibration, scaled by clock and bandwidth, with a wider interval. Raises `DataFileError`."""
+    chosen = choose([source], Target.of(device), Workload.of(source))
+    if isinstance(chosen, str):
+        raise DataFileError(f"{plan.id}: {source.id} does not serve it: {chosen}", hint="name one of a like core")
+    before = f"{source.transfer.reason}; " if source.transfer else ""
+    return chosen.calibration.model_copy(
+        update={
+            "id": plan.id,
+            "device": device.id,
+            "soc": device.soc,
+            "core": device.cpu.core,
+            "bandwidth_bytes_per_second": device.memory.bandwidth_bytes_per_second if device.memory else None,
+            "interval": rounded(chosen.half_width),
+            "evidence": None,
+            "transfer": Transfer(
+                source=source.id,
+                reason=f"{before}{transferred(source)}; nothing was measured on the board",
+            ),
+            "notes": tuple(note for note in source.notes if "clock" not in note and "MHz" not in note),
+        }
+    )
 
 
 def board_ratios(plan: RelatePlan, rows: Sequence[MeasuredRow]) -> tuple[float, ...]:

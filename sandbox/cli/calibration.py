@@ -13,7 +13,15 @@ from sandbox.resources import data_directory
 from .common import MirrorOption, QuietOption, StderrProgress, image_builder
 
 if TYPE_CHECKING:
-    from sandbox.calibration import Calibration, DType, Errors
+    from sandbox.calibration import Calibration, DType, Errors, Term
+
+_A: dict[Term, str] = {
+    "weight_byte": "a byte of weights",
+    "operator": "an operator",
+    "activation_byte": "a byte that operators read or write",
+    "im2col_byte": "a byte laid out by im2col",
+    "large_weight_byte": "a byte of weights that leave the L2 cache",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -215,7 +223,7 @@ def _describe(each: Calibration) -> list[str]:
         f"{each.id}: {each.core} at {each.clock_hz / 1e9:.2f} GHz",
         f"  {build}, {each.threads} thread{'s' if each.threads > 1 else ''}",
         f"  {each.cycles_per_slot:.4g} cycles a slot; slots of an instruction: {weights}",
-        f"  {each.seconds_per_weight_byte * 1e9:.4g} ns a byte of weights",
+        *(f"  {cost * 1e9:.4g} ns {_A[term]}" for term, cost in each.costs.items()),
         f"  90 % interval: ±{_percent(each.interval)}",
     ]
     if each.evidence:
@@ -229,6 +237,8 @@ def _describe(each: Calibration) -> list[str]:
             lines.append(f"  the interval covers {known.interval_coverage:.0%} of the rows of left-out families")
     if each.transfer:
         lines.append(f"  by transfer from {each.transfer.source}: {each.transfer.reason}")
+        known_error = each.transfer.error
+        lines.append(f"  such transfers {_errors(known_error)}" if known_error else "  its error was never measured")
     if each.provenance:
         lines += [f"  source: {source}" for source in each.provenance.sources]
     return lines + [f"  note: {note}" for note in each.notes]
