@@ -20,7 +20,7 @@ from .json_file import read_document
 from .measurements import InstructionClass
 from .record import Traffic
 
-Library = Literal["xnnpack", "ruy", "any"]
+Library = Literal["xnnpack", "ruy", "gemmlowp", "mlas", "any"]
 """Whose kernels; ``any``: a transfer for those that no calibration is of."""
 DType = Literal["fp32", "int8", "uint8"]
 Term = Literal["weight_byte", "operator", "activation_byte", "im2col_byte", "large_weight_byte"]

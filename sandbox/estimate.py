@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from .calibration import Amounts, Calibration, DType, amounts, load_calibrations, within
+from .calibration import Amounts, Calibration, DType, Library, amounts, load_calibrations, within
 from .choice import Choice, Target, Workload, choose
 from .measurements import InstructionClass, Op
 from .metrics import Metric, Quantity, Unavailable
@@ -24,7 +24,7 @@ UNCALIBRATED = "they show proportions, not the device's speed"
 _DTYPES: dict[str, DType] = {"float32": "fp32", "int8": "int8", "uint8": "uint8"}
 _INTERPRETER, _BESIDE = "TFLite", "beside"
 """TFLite's own kernels run what its matrix library does not: they go with any."""
-_LIBRARIES = {"XNNPACK": "xnnpack", "ruy": "ruy"}
+_LIBRARIES: dict[str, Library] = {"XNNPACK": "xnnpack", "ruy": "ruy", "gemmlowp": "gemmlowp", "MLAS": "mlas"}
 
 
 def estimate(result: Result, record: RunRecord) -> Result:
@@ -80,7 +80,7 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
     counts = result.latency.counts
     if isinstance(counts.instructions, Unavailable):
         return counts.instructions.unavailable
-    library = _dominant(result.ops, _library)
+    library = kernel_library(result)
     dtype = _dominant(result.ops, _dtype)
     if not any(isinstance(op.instructions, Metric) for op in result.ops):
         return "which kernels ran is not known: " + (result.ops_unavailable or "no operator was counted")
@@ -103,6 +103,11 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
             work_alone=result.runtime.threads == 1 or result.latency.work is not None,
         ),
     )
+
+
+def kernel_library(result: Result) -> str | None:
+    """Whose kernels executed nearly all instructions of the operators; None for several, or for one without a name."""
+    return _dominant(result.ops, _library)
 
 
 def _dtype(op: Op) -> str | None:

@@ -67,7 +67,12 @@ def solve(found: Sequence[Point], name: str, terms: Sequence[Term]) -> Line:
         )
     rows = [[p.slots, *(p.amounts[term] for term in terms)] for p in found]
     table = np.array(rows) / np.array([[p.seconds] for p in found])
-    scale = np.maximum(table.max(axis=0), np.finfo(float).tiny)
+    if not np.isfinite(table).all():
+        raise DataFileError(
+            f"{name}: a count over its time is no finite number", hint="look for a time of zero or a damaged count"
+        )
+    highest = np.abs(table).max(axis=0)
+    scale = np.where(highest > 0, highest, 1.0)
     kept = list(range(1 + len(terms)))
     while True:
         solution = np.linalg.lstsq(table[:, kept] / scale[kept], np.ones(len(found)), rcond=None)[0]

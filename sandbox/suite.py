@@ -19,7 +19,7 @@ from .json_file import first_problem
 from .metrics import Unavailable
 from .model_counts import CountSet, ModelCounts
 from .pipeline import profile, static_traffic
-from .plan import ProfileRequest
+from .plan import JobName, ProfileRequest
 from .record import Traffic
 from .resources import data_directory
 from .result import Result
@@ -80,7 +80,7 @@ def count_models(
         for model in models:
             if counted is not None and counted.find(model, dtype) is not None:
                 continue
-            result, graph, traffic = _run(plan, model, dtype, builder, protector)
+            result, graph, traffic = profiled(plan, model, dtype, builder, protector)
             row = _row(model, dtype, result, len(graph.operators), traffic)
             counted = CountSet(
                 id=plan.id,
@@ -97,8 +97,14 @@ def count_models(
             yield counted
 
 
-def _run(
-    plan: CountPlan, model: str, dtype: str, builder: ImageBuilder, protector: Guard
+def profiled(
+    plan: CountPlan,
+    model: str,
+    dtype: str,
+    builder: ImageBuilder,
+    protector: Guard,
+    *,
+    jobs: tuple[JobName, ...] = ("latency",),
 ) -> tuple[Result, ModelGraph, Traffic | None]:
     """The result, the graph that ran, and what its operators move on the device."""
     with tempfile.TemporaryDirectory(prefix="edge-sandbox-") as name, protector.protect("folder", name):
@@ -113,7 +119,7 @@ def _run(
             engine="local",
             threads=plan.threads,
             delegates=plan.delegates,
-            jobs=("latency",),
+            jobs=jobs,
             inferences=(1, 1),
             timeout_seconds=1800.0,
         )
