@@ -106,8 +106,14 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
 
 
 def kernel_library(result: Result) -> str | None:
-    """Whose kernels executed nearly all instructions of the operators; None for several, or for one without a name."""
-    return _dominant(result.ops, _library)
+    """Whose kernels executed nearly all instructions of the operators; None for several, or for one without a name.
+
+    Where operators are not counted, what the runtime says of all of them.
+    """
+    if any(isinstance(op.instructions, Metric) for op in result.ops):
+        return _dominant(result.ops, _library)
+    said = {_library(op) for op in result.ops}
+    return said.pop() if len(said) == 1 else None
 
 
 def _dtype(op: Op) -> str | None:

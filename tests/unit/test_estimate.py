@@ -12,7 +12,7 @@ import pytest
 from sandbox import rundir
 from sandbox.analysis import analyse
 from sandbox.calibration import load_calibrations
-from sandbox.estimate import UNCALIBRATED, apply, budget_check
+from sandbox.estimate import UNCALIBRATED, apply, budget_check, kernel_library
 from sandbox.measurements import Counts, Kernel, Op
 from sandbox.metrics import Metric, Unavailable
 from sandbox.record import Hardware, RunRecord, Traffic
@@ -182,6 +182,15 @@ def test_several_libraries_and_precisions_on_one_thread_are_a_transfer_by_core()
     assert found.calibration is not None
     assert found.calibration.id == "rpi4b/any-kernels-1t"
     assert found.calibration.error is not None
+
+
+@pytest.mark.parametrize(("delegates", "library"), [(("XNNPACK", "XNNPACK"), "xnnpack"), (("XNNPACK", None), None)])
+def test_without_counts_of_operators_the_runtime_s_word_is_taken(
+    delegates: tuple[str | None, ...], library: str | None
+) -> None:
+    nothing = Unavailable(unavailable="not counted")
+    ops = (op(n, 0.5, delegate=each).model_copy(update={"instructions": nothing}) for n, each in enumerate(delegates))
+    assert kernel_library(given(*ops)) == library
 
 
 def own_kernels(index: int, share: float, library: str) -> Op:

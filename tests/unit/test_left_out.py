@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from sandbox.calibration import Term
 from sandbox.errors import DataFileError
 from sandbox.left_out import Rows, best, by_family, by_model, coverage, half_width, left_out
 from sandbox.lines import Point
@@ -15,7 +16,7 @@ FAMILIES = ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "efficientnet_lite")
 
 
 def point(family: str, size: int, *, seconds: float, slots: float) -> Point:
-    amounts = {"weight_byte": 7.0 * (size % 5 + 1), "operator": 30.0}
+    amounts: dict[Term, float] = {"weight_byte": 7.0 * (size % 5 + 1), "operator": 30.0}
     return Point(
         model=f"{family}_{size}", dtype="fp32", seconds=seconds, slots=slots, amounts=amounts, instructions=size
     )
