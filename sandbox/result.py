@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .compatibility_result import Compatibility
 from .errors import DataFileError
 from .measurements import Counts, HeapOwner, Op, Phase
 from .metrics import Quantity, Unavailable
@@ -191,6 +192,8 @@ class Result(_Frozen):
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]
+    compatibility: Compatibility | None = None
+    """None in documents of versions that looked for none."""
 
 
 def schema() -> dict[str, Any]:
