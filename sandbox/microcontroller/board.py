@@ -56,36 +56,33 @@ class Cpu(_Table):
     """The highest the chip is specified for, and that its latencies are published at."""
 
 
-class Flash(_Table):
-    """Memory that keeps the program and the model without power."""
+class Region(_Table):
+    """A stretch of memory at the address where the core's accesses find it."""
 
     name: _Word
     base: _Address
     size_bytes: _Size
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.base + self.size_bytes
+
+
+class Flash(Region):
+    """Memory that keeps the program and the model without power."""
+
     medium: Literal["flash", "mram", "qspi", "ram"]
     """``qspi``: outside the chip, read through a cache; ``ram``: a board that is loaded before every start."""
     wait_states: _Waits | None = None
     """Cycles that a read waits at `Cpu.clock_hz`, before any cache or prefetch helps."""
 
-    @property
-    def end(self) -> int:
-        """The first address behind it."""
-        return self.base + self.size_bytes
 
+class Ram(Region):
+    """A bank of RAM."""
 
-class Ram(_Table):
-    """A bank of RAM at the address where the core's data accesses find it."""
-
-    name: _Word
-    base: _Address
-    size_bytes: _Size
     kind: Literal["sram", "dtcm", "itcm", "external"]
     """Tightly coupled memory answers in one cycle; ``itcm`` is for code."""
-
-    @property
-    def end(self) -> int:
-        """The first address behind it."""
-        return self.base + self.size_bytes
 
 
 class Emulation(_Table):
@@ -171,12 +168,12 @@ def load_board(id_or_path: str, directory: Path) -> Microcontroller:
     )
 
 
-def spans(regions: Sequence[Flash] | Sequence[Ram]) -> tuple[tuple[str, int], ...]:
+def spans(regions: Sequence[Region]) -> tuple[tuple[str, int], ...]:
     """(names joined with +, bytes) of each run of regions that follow one another without a gap.
 
     The run that holds the first region comes first, the others by address.
     """
-    runs: list[list[Flash | Ram]] = []
+    runs: list[list[Region]] = []
     for region in sorted(regions, key=lambda region: region.base):
         if runs and runs[-1][-1].end == region.base:
             runs[-1].append(region)
@@ -205,11 +202,15 @@ def fact_text(board: Microcontroller, key: str) -> str:
     table, name, *field = key.split(".")
     if table == "cpu":
         return str(getattr(board.cpu, name))
-    region = next(r for r in (*board.flash, *board.ram) if r.name == name)
-    if field and isinstance(region, Flash):
-        return str(region.wait_states)
-    medium = region.medium if isinstance(region, Flash) else region.kind
-    return f"{region.size_bytes} at {region.base:#010x} ({medium})"
+    if table == "flash":
+        flash = next(region for region in board.flash if region.name == name)
+        return str(flash.wait_states) if field else _region_text(flash, flash.medium)
+    bank = next(region for region in board.ram if region.name == name)
+    return _region_text(bank, bank.kind)
+
+
+def _region_text(region: Region, kind: str) -> str:
+    return f"{region.size_bytes} at {region.base:#010x} ({kind})"
 
 
 def _contradictions(board: Microcontroller) -> Iterator[str]:
@@ -227,7 +228,7 @@ def _contradictions(board: Microcontroller) -> Iterator[str]:
             yield f"emulator.engine: {engine} is listed {times} times; keep one"
 
 
-def _overlaps(regions: Sequence[Flash | Ram]) -> Iterator[str]:
+def _overlaps(regions: Sequence[Region]) -> Iterator[str]:
     for name, times in Counter(region.name for region in regions).items():
         if times > 1:
             yield f"ram.name: {name} names {times} regions; give each a name of its own"
