@@ -74,14 +74,23 @@ class Plan:
     needs: tuple[Need, ...]
 
 
-def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
-    """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``."""
+def profile(
+    request: ProfileRequest,
+    run_dir: Path,
+    builder: ImageBuilder,
+    protector: Guard,
+    cancel: threading.Event | None = None,
+) -> Result:
+    """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``.
+
+    ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
+    """
     if request.engine == "replay":
         return replay(request, run_dir)
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
-        run_jobs(plan, builder.progress)
+        run_jobs(plan, builder.progress, cancel)
     return analyse(run_dir)
 
 
@@ -166,8 +175,11 @@ def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator
     return engine
 
 
-def run_jobs(plan: Plan, progress: Progress) -> None:
-    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too."""
+def run_jobs(plan: Plan, progress: Progress, outside: threading.Event | None = None) -> None:
+    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too.
+
+    Raises `Cancelled` soon after ``outside`` is set.
+    """
     cancel = threading.Event()
     names = ", ".join(job.name for job in plan.jobs)
     with (
@@ -177,6 +189,8 @@ def run_jobs(plan: Plan, progress: Progress) -> None:
         pending: dict[Future[Outcome], Job] = {pool.submit(plan.engine.run, job, cancel): job for job in plan.jobs}
         try:
             while pending:
+                if outside is not None and outside.is_set():
+                    raise Cancelled
                 # a bounded wait, so that Ctrl-C is seen between two of them
                 done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
+from .frames import memory_frame, ops_frame
 from .measurements import Counts, HeapOwner, Op, Phase
 from .metrics import Quantity, Unavailable
 from .record import Device, Image, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency"]
@@ -191,6 +195,14 @@ class Result(_Frozen):
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]
+
+    def ops_frame(self) -> pd.DataFrame:
+        """The operators as a pandas table; see `frames.ops_frame`."""
+        return ops_frame(self.ops)
+
+    def memory_frame(self) -> pd.DataFrame:
+        """The resident memory over time as a pandas table; see `frames.memory_frame`."""
+        return memory_frame(self.memory.timeline, self.memory.phases)
 
 
 def schema() -> dict[str, Any]:

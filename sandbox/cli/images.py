@@ -101,12 +101,16 @@ def lock(
 
 
 @app.command()
-def prune() -> None:
+def prune(
+    *, runs: Annotated[bool, typer.Option("--runs", help="Remove the runs that `compare` kept, too.")] = False
+) -> None:
     """Remove cached images and downloads that no shipped lock names, derived runtime versions included."""
     from sandbox.image.spec import available_images, load_lock  # noqa: PLC0415
+    from sandbox.run_cache import RunCache  # noqa: PLC0415
 
     directory = data_directory("images")
     locks = [load_lock(image, directory) for image in available_images(directory)]
     hashes = {file.sha256 for lock in locks for file in lock.files}
-    freed = image_builder(None, StderrProgress()).store.prune({lock.digest for lock in locks}, hashes)
+    store = image_builder(None, StderrProgress()).store
+    freed = store.prune({lock.digest for lock in locks}, hashes) + (RunCache(store).clear() if runs else 0)
     typer.echo(f"freed {format_size(freed)}")

@@ -31,6 +31,7 @@ from .options import (
     DeviceOption,
     EngineOption,
     FormatOption,
+    LatencyBudgetOption,
     MemoryOption,
     ModelArgument,
     OsOption,
@@ -72,9 +73,7 @@ def profile(
     ] = None,
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
-    latency_budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms.")
-    ] = None,
+    latency_budget: LatencyBudgetOption = None,
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
