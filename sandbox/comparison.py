@@ -113,7 +113,8 @@ class Comparison(_Frozen):
         """The cells as a pandas table: the columns of ``--format csv``."""
         import pandas as pd  # noqa: PLC0415  # half a second that only its users pay
 
-        return pd.DataFrame(rows(self)).set_index("number")
+        frame: pd.DataFrame = pd.DataFrame(rows(self)).set_index("number")
+        return frame
 
 
 def comparison(tool: Tool, cells: Sequence[Cell]) -> Comparison:

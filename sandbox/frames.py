@@ -34,7 +34,8 @@ def ops_frame(ops: Sequence[Op]) -> pd.DataFrame:
         for op in ops
     ]
     columns = [*rows[0]] if rows else ["index", "type", "instructions", "seconds"]
-    return pd.DataFrame(rows, columns=columns).set_index("index")
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=columns).set_index("index")
+    return frame
 
 
 def memory_frame(timeline: Sequence[tuple[float, int]], phases: Sequence[Phase]) -> pd.DataFrame:
@@ -50,7 +51,8 @@ def memory_frame(timeline: Sequence[tuple[float, int]], phases: Sequence[Phase])
         }
         for seconds, resident in timeline
     ]
-    return pd.DataFrame(rows, columns=["seconds", "resident_bytes", "phase"])
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=["seconds", "resident_bytes", "phase"])
+    return frame
 
 
 def _number(quantity: Quantity) -> float | None:

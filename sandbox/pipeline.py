@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from . import native, rundir
+from . import durations, native, rundir
 from .analysis import analyse
 from .budget import MemoryBudget, budget
 from .device import DeviceSpec, OsChoice, load_device, select_os
@@ -90,7 +91,9 @@ def profile(
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
-        run_jobs(plan, builder.progress, cancel)
+        started, kept = time.monotonic(), builder.store.directory
+        run_jobs(plan, builder.progress, cancel, durations.expected_seconds(kept, plan.graph))
+        durations.remember(kept, plan.graph, time.monotonic() - started)
     return analyse(run_dir)
 
 
@@ -175,7 +178,9 @@ def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator
     return engine
 
 
-def run_jobs(plan: Plan, progress: Progress, outside: threading.Event | None = None) -> None:
+def run_jobs(
+    plan: Plan, progress: Progress, outside: threading.Event | None = None, expected_seconds: float | None = None
+) -> None:
     """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too.
 
     Raises `Cancelled` soon after ``outside`` is set.
@@ -183,7 +188,9 @@ def run_jobs(plan: Plan, progress: Progress, outside: threading.Event | None = N
     cancel = threading.Event()
     names = ", ".join(job.name for job in plan.jobs)
     with (
-        progress.task(f"running {names} on {plan.device.id}", total=len(plan.jobs)) as advance,
+        progress.task(
+            f"running {names} on {plan.device.id}", total=len(plan.jobs), expected_seconds=expected_seconds
+        ) as advance,
         ThreadPoolExecutor(_PARALLEL) as pool,
     ):
         pending: dict[Future[Outcome], Job] = {pool.submit(plan.engine.run, job, cancel): job for job in plan.jobs}

@@ -10,8 +10,9 @@ import typer
 from sandbox.errors import DataFileError, UsageError
 from sandbox.resources import data_directory
 
-from .common import MirrorOption, QuietOption, StderrProgress, image_builder
+from .common import MirrorOption, QuietOption, image_builder
 from .options import OsOption, ThreadsOption
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.calibration import Calibration, DType, Errors

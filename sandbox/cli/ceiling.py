@@ -20,7 +20,6 @@ from .common import (
     FormatChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -37,6 +36,7 @@ from .options import (
     SwapOption,
     TimeoutOption,
 )
+from .stderr_progress import StderrProgress
 
 
 def ceiling(

@@ -17,7 +17,6 @@ from .common import (
     EngineChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -33,6 +32,7 @@ from .options import (
     SwapOption,
     TimeoutOption,
 )
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.comparison import Comparison

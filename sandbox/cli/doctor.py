@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from .common import MirrorOption, StderrProgress, enter_own_scope, image_builder
+from .common import MirrorOption, enter_own_scope, image_builder
+from .stderr_progress import StderrProgress
 
 _MARKS = {"ok": "ok      ", "limited": "limited ", "missing": "MISSING "}
 

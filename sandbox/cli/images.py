@@ -10,7 +10,8 @@ from sandbox.errors import DataFileError
 from sandbox.resources import data_directory
 from sandbox.units import format_size
 
-from .common import MirrorOption, StderrProgress, image_builder
+from .common import MirrorOption, image_builder
+from .stderr_progress import StderrProgress
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -20,7 +20,6 @@ from .common import (
     FormatChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -43,6 +42,7 @@ from .options import (
     ThreadsOption,
     TimeoutOption,
 )
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard

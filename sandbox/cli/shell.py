@@ -13,8 +13,9 @@ from sandbox.errors import UsageError
 from sandbox.progress import Silent
 from sandbox.units import format_duration, parse_duration, parse_size
 
-from .common import MirrorOption, QuietOption, StderrProgress, enter_own_scope, image_builder, run_folder
+from .common import MirrorOption, QuietOption, enter_own_scope, image_builder, run_folder
 from .options import DeviceOption, MemoryOption, OsOption
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.shell import ShellOutcome

@@ -23,7 +23,7 @@ LAYERS = (
     ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
     ("device",),
-    ("record", "measurements", "engines.base"),
+    ("record", "measurements", "engines.base", "durations"),
     ("budget", "plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
