@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sys
 import tempfile
@@ -31,6 +32,20 @@ MirrorOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def _log_commands(wanted: bool) -> bool:  # noqa: FBT001  # Typer's callback signature
+    if wanted:
+        logging.getLogger("sandbox").setLevel(logging.DEBUG)
+    return wanted
+
+
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", callback=_log_commands, expose_value=False, help="Log every command line on stderr."
+    ),
+]
 
 EXIT_CODES = {"ready": 0, "marginal": 0, "not_ready": 1, "unknown": 5}
 """The command's exit status by the verdict's."""

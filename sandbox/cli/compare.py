@@ -17,6 +17,7 @@ from .common import (
     EngineChoice,
     MirrorOption,
     QuietOption,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -76,6 +77,7 @@ def compare(
     output: OutputOption = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run models on every combination of what is repeated, and show which is the cheapest that fits.
 

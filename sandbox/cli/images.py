@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from sandbox.errors import DataFileError
+from sandbox.progress import Silent
 from sandbox.resources import data_directory
 from sandbox.units import format_size
 
-from .common import MirrorOption, image_builder
+from .common import MirrorOption, QuietOption, VerboseOption, image_builder
 from .stderr_progress import StderrProgress
 
 app = typer.Typer(
@@ -49,12 +50,18 @@ def list_images() -> None:
 
 
 @app.command()
-def build(images: _ImagesArgument = None, mirror: MirrorOption = None) -> None:
+def build(
+    images: _ImagesArgument = None,
+    *,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
+) -> None:
     """Download, check and unpack images; needs neither root nor Docker. A second build has nothing to do.
 
     Example: edge-sandbox images build bookworm-arm64
     """
-    builder = image_builder(mirror, StderrProgress())
+    builder = image_builder(mirror, Silent() if quiet else StderrProgress())
     for image in _chosen(images):
         built = builder.build(image)
         typer.echo(f"{image}: {built.directory}")
@@ -84,7 +91,11 @@ def verify(images: _ImagesArgument = None) -> None:
 
 @app.command()
 def lock(
-    images: Annotated[list[str], typer.Argument(help="Image ids.", show_default=False)], mirror: MirrorOption = None
+    images: Annotated[list[str], typer.Argument(help="Image ids.", show_default=False)],
+    *,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Resolve images anew to the newest packages and write their lock files. For maintainers; needs apt."""
     from sandbox.image.archives import find_sources  # noqa: PLC0415
@@ -92,7 +103,7 @@ def lock(
     from sandbox.image.spec import load_spec  # noqa: PLC0415
 
     directory = data_directory("images")
-    progress = StderrProgress()
+    progress = Silent() if quiet else StderrProgress()
     store = image_builder(mirror, progress).store
     for image in images:
         spec = load_spec(image, directory)

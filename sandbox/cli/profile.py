@@ -20,6 +20,7 @@ from .common import (
     FormatChoice,
     MirrorOption,
     QuietOption,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -82,6 +83,7 @@ def profile(
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run a model on an emulated device: does it fit, with which operators, in how much memory?
 

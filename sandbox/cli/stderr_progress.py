@@ -97,7 +97,7 @@ class _Bars:
         number = display.add_task(task.text, total=task.expected_seconds or task.total, status=task.status)
         while not task.done.wait(0.2):
             reached = time.monotonic() - task.started if task.expected_seconds else task.reached
-            display.update(number, completed=reached, status=task.status)
+            display.update(number, completed=reached, status=task.status, refresh=True)
         display.remove_task(number)
         with self._lock:
             self._tasks -= 1
@@ -116,4 +116,5 @@ def _new_display() -> Progress:
         TextColumn("{task.fields[status]}", markup=False),
         console=Console(stderr=True),
         transient=True,
+        auto_refresh=False,
     )
