@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .compatibility_result import Compatibility
 from .errors import DataFileError
+from .frames import memory_frame, ops_frame
 from .measurements import Counts, HeapOwner, Op, Phase
 from .metrics import Quantity, Unavailable
 from .microcontroller.outcome import MicrocontrollerPart
 from .record import Device, Image, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash"]
@@ -197,6 +201,14 @@ class Result(_Frozen):
     """None in documents of versions that looked for none."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory and heap above are then unavailable."""
+
+    def ops_frame(self) -> pd.DataFrame:
+        """The operators as a pandas table; see `frames.ops_frame`."""
+        return ops_frame(self.ops)
+
+    def memory_frame(self) -> pd.DataFrame:
+        """The resident memory over time as a pandas table; see `frames.memory_frame`."""
+        return memory_frame(self.memory.timeline, self.memory.phases)
 
 
 def schema() -> dict[str, Any]:
