@@ -114,7 +114,11 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         guest_code=guest_code,
         identity=identity,
         emulated=engine.name != "native",
-        native_parts=(native.plugin(host_architecture()), native.clock_library(image.spec.architecture)),
+        native_parts=(
+            native.plugin(host_architecture()),
+            native.clock_library(image.spec.architecture),
+            native.fault_library(image.spec.architecture),
+        ),
     )
     return Plan(
         request=request,
