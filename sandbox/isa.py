@@ -6,6 +6,7 @@ Encodings of A64: Arm Architecture Reference Manual, DDI 0487, C4.1 "A64 instruc
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -130,7 +131,7 @@ class Instruction:
 
 
 def decode(code: bytes, instruction_set: InstructionSet) -> Instruction:
-    """The instruction at the start of ``code``, which holds 4 bytes or more (8 of x86). Raises `ValueError` for less."""
+    """The instruction at the start of ``code``, which holds 4 bytes or more. Raises `ValueError` for less."""
     if len(code) < 4:
         raise ValueError(f"{len(code)} bytes are no whole instruction")
     found = next(_disassembler(instruction_set).disasm(code[:8], 0, 1), None)
@@ -170,8 +171,9 @@ def _encoding(code: bytes, size: int, instruction_set: InstructionSet) -> str:
     return f"{struct.unpack_from('<I', code)[0]:08x}"
 
 
+@functools.cache
 def _disassembler(instruction_set: InstructionSet):  # type: ignore[no-untyped-def]  # capstone has no types
-    import capstone  # noqa: PLC0415  # only needed once an instruction was refused
+    import capstone  # type: ignore[import-untyped]  # noqa: PLC0415  # needed once an instruction was refused
 
     architecture, mode = {
         "a64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),

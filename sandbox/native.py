@@ -1,6 +1,7 @@
 """Where the native parts lie: the plugin that QEMU loads, and the libraries that guests preload.
 
-``hatch_build.py`` compiles them from ``images/plugin``, ``images/clock`` and ``images/fault`` when the package is built.
+``hatch_build.py`` compiles them from ``images/plugin``, ``images/clock`` and ``images/fault`` when the package is
+built.
 """
 
 from __future__ import annotations

@@ -211,9 +211,7 @@ def plan_jobs(
         mounts.append(Mount(source=identity / "cpu", target="/sys/devices/system/cpu"))
     mounts += [
         Mount(source=path, target=target)
-        for path, target in zip(
-            native_parts, (GUEST_PLUGIN, GUEST_CLOCK_LIBRARY, GUEST_FAULT_LIBRARY), strict=True
-        )
+        for path, target in zip(native_parts, (GUEST_PLUGIN, GUEST_CLOCK_LIBRARY, GUEST_FAULT_LIBRARY), strict=True)
     ]
     python = f"/usr/bin/python{image.spec.python}"
     env = {"PYTHONPATH": f"/opt/{name}-{version}", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
-from .measurements import Counts, HeapOwner, Op, Phase
+from .measurements import Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
 from .record import Device, Image, Model
 
@@ -188,6 +188,8 @@ class Result(_Frozen):
     ops_unavailable: str | None
     out_of_memory: OutOfMemory | None
     """Only when the run failed for want of memory."""
+    illegal_instruction: IllegalInstruction | None = None
+    """Only when the core refused an instruction and the guest could say which."""
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]

@@ -15,8 +15,8 @@ def counted(job: Job, qemu: tuple[str, ...], *, inside: bool) -> tuple[tuple[str
     """The argv prefix with the plugin, and what the guest's environment needs beside the job's own.
 
     ``inside``: paths are those of a sandbox with the job's mounts, not the host's. The guest's libraries are preloaded
-    by QEMU's ``-E``, for the host's own loader must not see them. ``EDGE_EMULATOR`` lets that library start other programs
-    of the guest, which no binfmt handler would.
+    by QEMU's ``-E``, for the host's own loader must not see them. ``EDGE_EMULATOR`` lets the clock library start other
+    programs of the guest, which no binfmt handler would.
     """
     counting = job.counting
     if counting is None:
