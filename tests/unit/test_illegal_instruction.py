@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded import RUNS
 
 from sandbox import rundir
 from sandbox.analysis import analyse
 from sandbox.result import Result
+from tests.record_runs import RUNS
 
 RUN = RUNS / "illegal_instruction"
 
