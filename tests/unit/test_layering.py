@@ -20,7 +20,7 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 #: A module imports from its own line and the lines above. A package stands for all that it holds and that has no line
 #: of its own.
 LAYERS = (
-    ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
+    ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection", "isa", "known_versions"),
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
     ("device", "microcontroller.board"),
     ("record", "measurements", "engines.base", "compatibility_result", "microcontroller.outcome", "durations"),
@@ -32,7 +32,7 @@ LAYERS = (
     ("frames",),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
     ("comparison",),
-    ("verdict", "out_of_memory", "memory_notes", "heap"),
+    ("verdict", "out_of_memory", "memory_notes", "heap", "illegal_instruction"),
     ("estimate", "analysis"),
     ("reports",),
     ("microcontroller",),
