@@ -22,6 +22,7 @@ from .base import Cancelled, EngineName, Job, MemoryTrace, Mount, Outcome, Probl
 from .counting import counted
 from .docker_container import Container
 from .docker_daemon import Daemon, check_files, connect, describe, ensure_image, image_reference
+from .gate import gate
 from .guard import Guard
 from .local import FIRST_EMULATOR_BYTES, GUEST_EMULATOR, TICK_SECONDS, LimitWatch, read_end
 from .memory_meter import MemoryMeter
@@ -117,7 +118,9 @@ class DockerEngine:
             handle.start()
             output.start()
             meter = _meter(handle, emulated=way != "direct")
-            watch = LimitWatch(job, limit, meter, cancel)
+            # a container whose processes this host does not see may not see this host's pipes either
+            report_gate = stack.enter_context(gate(job.run_dir)) if job.stops_at_gate and meter else None
+            watch = LimitWatch(job, limit, meter, cancel, report_gate)
             ended = _follow(output, watch, job.timeout_seconds)
             if ended != "ended":
                 _kill(handle)

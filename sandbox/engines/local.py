@@ -22,9 +22,10 @@ from sandbox.image.emulator import Emulator
 
 from .base import GUEST_RUN_DIR, Cancelled, EngineName, Job, Outcome, Problem, signal_of
 from .counting import counted
+from .gate import REPORT_BYTES, Gate, gate
 from .guard import SANDBOX_MARK, Guard, kill_sandbox
 from .memory_limit import open_limit
-from .memory_meter import MemoryMeter
+from .memory_meter import MemoryMeter, Reading
 
 GUEST_EMULATOR = Path("/emulator")
 TICK_SECONDS = 0.01
@@ -124,6 +125,7 @@ def run_limited(
             stack.enter_context(guard.protect("sandbox", str(job.run_dir)))
             stack.callback(kill_sandbox, str(job.run_dir))
         printed = None if job.attached else stack.enter_context((job.run_dir / "stderr.txt").open("w+b"))
+        report_gate = stack.enter_context(gate(job.run_dir)) if job.stops_at_gate else None
         started = time.monotonic()
         running = stack.enter_context(
             process.start((*limit.launcher, *argv), env=env, stdout=printed, stderr=printed, stdin=job.attached)
@@ -131,7 +133,7 @@ def run_limited(
         stack.enter_context(guard.protect("process_group", str(running.pid)))
         # the emulator is started by its loader, as bubblewrap is: only its addresses tell it from the guest
         meter = MemoryMeter(running.pid, emulated=emulator is not None, sandbox_programs=() if emulator else _SANDBOX)
-        watch = LimitWatch(job, limit, meter, cancel)
+        watch = LimitWatch(job, limit, meter, cancel, report_gate)
         ended = process.wait(running, timeout=job.timeout_seconds, interval=TICK_SECONDS, go_on=watch.go_on)
         out_of_memory = watch.over_limit or limit.kills() > 0
         process.stop(running)
@@ -177,27 +179,47 @@ class MovableLimit(Protocol):
 
 
 class LimitWatch:
-    """What happens at every tick: look for an interruption, read memory, move or check the limit."""
+    """What happens at every tick: look for an interruption, read memory, move or check the limit.
 
-    def __init__(self, job: Job, limit: MovableLimit, meter: MemoryMeter | None, cancel: threading.Event) -> None:
-        self._job, self._limit, self._meter, self._cancel = job, limit, meter, cancel
+    Once the guest waits at ``gate``, its memory is read for the last time, and its limit widened for the report.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        limit: MovableLimit,
+        meter: MemoryMeter | None,
+        cancel: threading.Event,
+        report_gate: Gate | None = None,
+    ) -> None:
+        self._limit, self._meter, self._cancel, self._gate = limit, meter, cancel, report_gate
+        self._limit_bytes = job.memory_limit_bytes
         self.over_limit = False
 
     def go_on(self) -> bool:
         """False when the run must end now: interrupted, or above a limit that no kernel enforces."""
         if self._cancel.is_set():
             return False
-        read = self._meter.tick() if self._meter else None
+        waits = self._gate is not None and self._gate.is_reached()
+        read = None if self._meter is None else self._meter.finish() if waits else self._meter.tick()
         self._limit.kills()
-        if read is None or self._job.memory_limit_bytes is None:
-            return True
-        if not read.guest:  # not started yet, or not readable: the first allowance stands
-            return True
-        if self._limit.enforced:
-            self._limit.set(self._job.memory_limit_bytes + read.emulator_anonymous + self._limit.room_bytes())
-        else:
-            self.over_limit = read.guest > self._job.memory_limit_bytes
+        if read is not None:
+            self._apply(read)
+        if waits and self._gate is not None and not self.over_limit:
+            if self._limit_bytes is not None:
+                self._limit_bytes += REPORT_BYTES
+            if read is not None:
+                self._apply(read)
+            self._gate.let_pass()
         return not self.over_limit
+
+    def _apply(self, read: Reading) -> None:
+        if not read.guest or self._limit_bytes is None:
+            return  # not started yet, or not readable: the first allowance stands
+        if self._limit.enforced:
+            self._limit.set(self._limit_bytes + read.emulator_anonymous + self._limit.room_bytes())
+        else:
+            self.over_limit = read.guest > self._limit_bytes
 
 
 def read_end(printed: IO[bytes]) -> str:
