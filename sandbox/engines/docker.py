@@ -25,6 +25,7 @@ from .docker_daemon import Daemon, check_files, connect, describe, ensure_image,
 from .gate import gate
 from .guard import Guard
 from .local import FIRST_EMULATOR_BYTES, GUEST_EMULATOR, TICK_SECONDS, LimitWatch, read_end
+from .memory_limit import EMULATOR_LAG_BYTES
 from .memory_meter import MemoryMeter
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Way = Literal["locked emulator", "binfmt", "direct"]
 
 _NEXT_LIMIT_BYTES = 2 << 20
 """A limit is moved when it has changed by more: every move is a request to the daemon."""
-_ROOM_BYTES = 4 << 20
+_ROOM_BYTES = EMULATOR_LAG_BYTES + (4 << 20)
 _LATE_EVENT_SECONDS = 0.5
 """How long after the exit the daemon may need to note that it was for want of memory."""
 _BINFMT = "register QEMU with the Docker host's kernel (its package is qemu-user-static), or use --engine local"

@@ -31,6 +31,8 @@ GUEST_EMULATOR = Path("/emulator")
 TICK_SECONDS = 0.01
 FIRST_EMULATOR_BYTES = 96 << 20
 """What the emulator may use before its use has been measured for the first time."""
+NEAR_BYTES = 16 << 20
+"""This close to its limit a guest is looked at in every tick."""
 _STDERR_BYTES = 64 << 10
 _SANDBOX = ("bwrap", "ld-linux")
 _OPEN_NAMESPACES = (
@@ -116,7 +118,7 @@ def run_limited(
     """Run ``argv`` under the job's memory limit and time-out, metering the guest. See `Engine.run` for the errors."""
     emulator_bytes = FIRST_EMULATOR_BYTES if emulator else 0
     allowed = None if job.memory_limit_bytes is None else job.memory_limit_bytes + emulator_bytes
-    limit = open_limit(f"{job.name}-{uuid.uuid4().hex[:12]}", allowed)
+    limit = open_limit(f"{job.name}-{uuid.uuid4().hex[:12]}", allowed, emulated=emulator is not None)
     with contextlib.ExitStack() as stack:
         stack.callback(limit.close)
         if limit.directory is not None:
@@ -179,7 +181,10 @@ class MovableLimit(Protocol):
 
 
 class LimitWatch:
-    """What happens at every tick: look for an interruption, read memory, move or check the limit.
+    """What happens at every tick: look for an interruption, read memory, move and check the limit.
+
+    The limit leaves room for what the emulator adds until the next tick, so the guest may take that for a moment. It is
+    over as soon as it is seen to hold more of its own than its limit: pages of files the kernel would drop.
 
     Once the guest waits at ``gate``, its memory is read for the last time, and its limit widened for the report.
     """
@@ -194,6 +199,7 @@ class LimitWatch:
     ) -> None:
         self._limit, self._meter, self._cancel, self._gate = limit, meter, cancel, report_gate
         self._limit_bytes = job.memory_limit_bytes
+        self._own = 0
         self.over_limit = False
 
     def go_on(self) -> bool:
@@ -201,7 +207,13 @@ class LimitWatch:
         if self._cancel.is_set():
             return False
         waits = self._gate is not None and self._gate.is_reached()
-        read = None if self._meter is None else self._meter.finish() if waits else self._meter.tick()
+        read = (
+            None
+            if self._meter is None
+            else self._meter.finish()
+            if waits
+            else self._meter.tick(closely=self._is_near())
+        )
         self._limit.kills()
         if read is not None:
             self._apply(read)
@@ -216,10 +228,14 @@ class LimitWatch:
     def _apply(self, read: Reading) -> None:
         if not read.guest or self._limit_bytes is None:
             return  # not started yet, or not readable: the first allowance stands
-        if self._limit.enforced:
+        self._own = read.guest_own
+        self.over_limit = self._own > self._limit_bytes
+        if not self.over_limit:
             self._limit.set(self._limit_bytes + read.emulator_anonymous + self._limit.room_bytes())
-        else:
-            self.over_limit = read.guest > self._limit_bytes
+
+    def _is_near(self) -> bool:
+        """Whether the limit may be reached before memory is next read for another reason."""
+        return self._limit_bytes is not None and self._own + NEAR_BYTES > self._limit_bytes
 
 
 def read_end(printed: IO[bytes]) -> str:

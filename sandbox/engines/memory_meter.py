@@ -38,6 +38,11 @@ class Reading(NamedTuple):
     guest_files: int = 0
     """Of the guest's, pages of files."""
 
+    @property
+    def guest_own(self) -> int:
+        """The guest's other pages, which the kernel cannot drop."""
+        return self.guest - self.guest_files
+
 
 class _Peak(NamedTuple):
     """The guest's highest memory: no less than ``value``, no more than ``high``."""
@@ -74,11 +79,12 @@ class MemoryMeter:
         self._unreadable = False
         self._is_over = False
 
-    def tick(self) -> Reading | None:
-        """What is resident when it was read anew, else None."""
+    def tick(self, *, closely: bool = False) -> Reading | None:
+        """What is resident when it was read anew, else None: ``closely`` reads it every time."""
         marks = {pid: _high_water(pid) for pid in _tree(self._pid)}
         total = sum(marks.values())
-        if total <= self._highest_total * _NEW_PEAK and time.monotonic() - self._last_full_read < self._interval:
+        quiet = total <= self._highest_total * _NEW_PEAK
+        if quiet and not closely and time.monotonic() - self._last_full_read < self._interval:
             return None
         return self._read_all(marks, total)
 
@@ -100,9 +106,9 @@ class MemoryMeter:
         if len(guests) > 1 and not all(map(_is_alive, guests)):
             return None  # one ended between two reads: pages that it shared would count for it and for the other
         if reading.guest and not self._is_over:
-            self._own = max(self._own, reading.guest - reading.guest_files)
             for pid, share in guests.items():
                 reading = self._note(reading, pid, marks[pid], share)
+            self._own = max(self._own, reading.guest_own)
             self._samples.append((round(now - self._started, 4), reading.guest, reading.emulator))
         return reading
 
