@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
 from .layout import clean
 
-_WIDE, _NARROW = 720, 340
-_LETTER = 12
-_DROPPED = {"defs", "script", "style"}
+_WIDE, _NARROW = 960, 340
+_LETTER = 14
+_DROPPED = {"comment", "defs", "desc", "script", "style", "title"}
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -60,6 +60,7 @@ def points_chart(
     height: int = 260,
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
+    x_ticks: Sequence[float] = (),
     y_labels: Sequence[tuple[float, str]] = (),
     logarithmic: bool = False,
     x_title: str | None = None,
@@ -78,9 +79,11 @@ def points_chart(
             value_formatter=y_format,
             x_title=x_title,
             y_title=y_title,
-            max_scale=6 if width == _WIDE else 4,
+            max_scale=8 if width == _WIDE else 4,
             min_scale=3,
         )
+        if x_ticks:
+            chart.x_labels = [*x_ticks] if width == _WIDE else [*x_ticks[:: max(1, len(x_ticks) // 4)]]
         if y_labels:
             chart.y_labels = [{"value": value, "label": clean(name)} for value, name in y_labels]
         for each in series:
@@ -99,11 +102,11 @@ def bars_chart(bars: Sequence[Bar], *, label: str, role: str, value_format: Call
     import pygal  # noqa: PLC0415
 
     def draw(width: int) -> Markup:
-        room = 34 if width == _WIDE else 16
+        room = 44 if width == _WIDE else 16
         chart = pygal.HorizontalBar(
             **_look(width, 52 + 22 * len(bars)),
             value_formatter=value_format,
-            max_scale=6 if width == _WIDE else 3,
+            max_scale=8 if width == _WIDE else 3,
             min_scale=2,
         )
         chart.x_labels = [shortened(clean(bar.label), room) for bar in reversed(bars)]
@@ -144,7 +147,7 @@ def _look(width: int, height: int) -> dict[str, Any]:
 
 
 def _drawn(chart: Any, roles: Sequence[str], label: str) -> Markup:
-    root = ElementTree.fromstring(chart.render())  # noqa: S314  # pygal's own output
+    root = ET.fromstring(chart.render())  # noqa: S314  # pygal's own output
     _tidy(root)
     for node in root.iter():
         words = node.get("class", "").split()
@@ -155,22 +158,20 @@ def _drawn(chart: Any, roles: Sequence[str], label: str) -> Markup:
         root.attrib.pop(name, None)
     root.set("role", "img")
     root.set("aria-label", clean(label))
-    ElementTree.register_namespace("", _SVG[1:-1])
-    # short_empty_elements: HTML reads <path/> inside SVG as XML does
-    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704  # every text in it was escaped
+    ET.register_namespace("", _SVG[1:-1])
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704  # every text in it was escaped
 
 
-def _tidy(node: ElementTree.Element) -> None:
+def _tidy(node: ET.Element) -> None:
     """Take out what needs pygal's script, and make its descriptions of values into the browser's own tooltips."""
     said = next((child.text for child in node if child.tag == f"{_SVG}desc" and child.get("class") == "value"), None)
     name = next((child.text for child in node if child.tag == f"{_SVG}desc" and child.get("class") == "label"), None)
     for child in list(node):
         kind = child.tag.removeprefix(_SVG) if isinstance(child.tag, str) else "comment"
-        gone = kind in _DROPPED or kind in {"desc", "comment", "title"}
-        if gone or "tooltip-overlay" in child.get("class", ""):
+        if kind in _DROPPED or "tooltip-overlay" in child.get("class", ""):
             node.remove(child)
         else:
             _tidy(child)
     if said or name:
-        title = ElementTree.SubElement(node, f"{_SVG}title")
+        title = ET.SubElement(node, f"{_SVG}title")
         title.text = ": ".join(part for part in (name, said) if part)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sandbox.metrics import Metric, Quantity
+from sandbox.result import OperatorMemory
 from sandbox.units import format_count, format_duration, format_size
 
 _FORMATS: Mapping[str, Callable[[float], str]] = {
@@ -49,7 +50,8 @@ def figure(label: str, quantity: Quantity) -> Figure:
 
 def value_text(metric: Metric) -> str:
     """The value with its unit."""
-    return _FORMATS.get(metric.unit, lambda value: f"{value:g} {metric.unit}")(metric.value)
+    known = _FORMATS.get(metric.unit)
+    return known(metric.value) if known else f"{metric.value:g} {metric.unit}"
 
 
 def interval_text(metric: Metric) -> str:
@@ -66,6 +68,14 @@ def brief(quantity: Quantity | None) -> str:
 def number(quantity: Quantity | None) -> float | None:
     """The bare value, to sort and to draw by."""
     return quantity.value if isinstance(quantity, Metric) else None
+
+
+def together(need: OperatorMemory) -> Quantity:
+    """Tensors and temporaries of one operator."""
+    if not (isinstance(need.live, Metric) and isinstance(need.workspace, Metric)):
+        return need.workspace if isinstance(need.live, Metric) else need.live
+    source = "tensors alive in its step, and its temporaries"
+    return need.live.model_copy(update={"value": need.live.value + need.workspace.value, "source": source})
 
 
 def _ends(metric: Metric) -> tuple[float, float]:
