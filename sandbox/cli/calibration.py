@@ -11,6 +11,7 @@ from sandbox.errors import DataFileError, UsageError
 from sandbox.resources import data_directory
 
 from .common import MirrorOption, QuietOption, StderrProgress, image_builder
+from .options import OsOption, ThreadsOption
 
 if TYPE_CHECKING:
     from sandbox.calibration import Calibration, DType, Errors
@@ -113,9 +114,9 @@ def measure(
     output: Annotated[Path, typer.Argument(help="The JSON file to write.", show_default=False)],
     *,
     device: Annotated[str, typer.Option(help="This board's id or spec, e.g. rpi4b.", show_default=False)],
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
+    os: OsOption = None,
     runtime: Annotated[str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    threads: ThreadsOption = 1,
     dtype: Annotated[
         list[str] | None, typer.Option(metavar="fp32|int8|uint8", help="Precisions. Default: fp32. Repeatable.")
     ] = None,

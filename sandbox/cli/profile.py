@@ -27,6 +27,21 @@ from .common import (
     run_folder,
     write_report,
 )
+from .options import (
+    DeviceOption,
+    EngineOption,
+    FormatOption,
+    MemoryOption,
+    ModelArgument,
+    OsOption,
+    OutputOption,
+    ReserveOption,
+    RuntimeOption,
+    ShapeOption,
+    SwapOption,
+    ThreadsOption,
+    TimeoutOption,
+)
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
@@ -34,36 +49,24 @@ if TYPE_CHECKING:
 
 
 def profile(
-    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)],
+    model: ModelArgument,
     *,
-    device: Annotated[
-        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
-    ],
-    runtime: Annotated[
-        str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first that runs this format.")
-    ] = None,
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the device's programs.")] = EngineChoice.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
-    ] = None,
-    reserve: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
-    ] = None,
-    swap: Annotated[
-        bool, typer.Option("--swap", help="Count the swap that the device's OS sets up as memory too; not zram.")
-    ] = False,
+    device: DeviceOption,
+    runtime: RuntimeOption = None,
+    os: OsOption = None,
+    engine: EngineOption = EngineChoice.AUTO,
+    threads: ThreadsOption = 1,
+    memory: MemoryOption = None,
+    reserve: ReserveOption = None,
+    swap: SwapOption = False,
     input_: Annotated[
         str, typer.Option("--input", metavar="random|zeros|FILE.npz", help="What the model is fed.")
     ] = "random",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of random inputs.")] = 0,
-    shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeatable.")
-    ] = None,
-    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")] = "10min",
-    format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
-    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
+    shape: ShapeOption = None,
+    timeout: TimeoutOption = "10min",
+    format_: FormatOption = FormatChoice.TERMINAL,
+    output: OutputOption = None,
     run_dir: Annotated[
         Path | None, typer.Option(help="Keep the run folder here; with --engine replay: the folder to replay.")
     ] = None,

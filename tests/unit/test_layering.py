@@ -22,8 +22,8 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 LAYERS = (
     ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
-    ("device",),
-    ("record", "measurements", "engines.base"),
+    ("device", "microcontroller.board"),
+    ("record", "measurements", "engines.base", "compatibility_result", "microcontroller.outcome"),
     ("budget", "plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
@@ -33,6 +33,7 @@ LAYERS = (
     ("verdict", "out_of_memory", "memory_notes", "heap"),
     ("estimate", "analysis"),
     ("reports",),
+    ("microcontroller",),
     ("pipeline", "check", "ceiling", "shell"),
     ("suite", "board"),
     ("own_fit",),
