@@ -116,6 +116,14 @@ class Heap(_Frozen):
     timeline_unit: str
 
 
+class CalibrationRow(_Frozen):
+    """A model measured on a board, and what a fit that had not seen its family says of it."""
+
+    model: str
+    measured_seconds: float
+    predicted_seconds: float
+
+
 class CalibrationUse(_Frozen):
     """The calibration behind the times, and how far it is to be trusted."""
 
@@ -123,6 +131,10 @@ class CalibrationUse(_Frozen):
     error: float | None
     """Mean relative error on families that it was not fitted to; None where none was left out."""
     notes: tuple[str, ...]
+    digest: str | None = None
+    """sha256 of the calibration's file; None in older documents."""
+    rows: tuple[CalibrationRow, ...] = ()
+    """Its measured rows; empty where it has none of its own, and in older documents."""
 
 
 class Latency(_Frozen):
@@ -152,6 +164,16 @@ class Check(_Frozen):
     reason: str
     fix: str | None = None
     """The first thing to do about it."""
+
+
+class OperatorMemory(_Frozen):
+    """What one operator needs while it runs: all tensors alive in its step, and its own temporaries."""
+
+    index: int
+    type: str
+    name: str
+    live: Quantity
+    workspace: Quantity
 
 
 class OutOfMemory(_Frozen):
@@ -192,6 +214,9 @@ class Result(_Frozen):
     latency: Latency
     ops: tuple[Op, ...]
     ops_unavailable: str | None
+    operator_memory: tuple[OperatorMemory, ...] = ()
+    """By the model file, in its order, which need not be that of `ops`: a delegate joins operators. Empty where the
+    file does not tell, and in older documents."""
     out_of_memory: OutOfMemory | None
     """Only when the run failed for want of memory."""
     illegal_instruction: IllegalInstruction | None = None
