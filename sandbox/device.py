@@ -5,7 +5,6 @@ The format is described in ``device_specs/README.md``. A fact that no source giv
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .device_errors import describe
-from .device_file import read_spec, spec_ids
+from .device_file import MICROCONTROLLER, locate_spec, read_spec, spec_ids
 from .errors import DataFileError, UsageError
 from .metrics import Metric, Unavailable
 from .units import format_size
@@ -148,23 +147,20 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 
 def available_devices(directory: Path) -> tuple[str, ...]:
-    """The ids of the specs in ``directory``, sorted."""
+    """The ids of the Linux devices in ``directory``, sorted."""
     return spec_ids(directory)
 
 
 def load_device(id_or_path: str, directory: Path) -> DeviceSpec:
     """The spec of that id in ``directory``, or of a ``.toml`` file. Raises `UsageError` and `DataFileError`."""
-    path = Path(id_or_path)
-    if path.suffix != ".toml" and len(path.parts) < 2:
-        known = available_devices(directory)
-        if id_or_path not in known:
-            near = difflib.get_close_matches(id_or_path, known)
-            hint = (
-                f"did you mean {' or '.join(near)}?" if near else f"{directory} holds {', '.join(known) or 'no spec'}."
-            )
-            raise UsageError(f"unknown device {id_or_path!r}", hint=f"{hint} A path to a .toml file works too.")
-        path = directory / f"{id_or_path}.toml"
+    path = locate_spec(id_or_path, directory)
     table = read_spec(path, directory)
+    if table.get("kind") == MICROCONTROLLER:
+        raise UsageError(
+            f"{path.stem} is a microcontroller: no Linux runs on it, and this needs one",
+            hint="profile, check, compare and devices know microcontrollers; or choose a Linux device "
+            "(edge-sandbox devices list)",
+        )
     problems = [f"{key}: unknown key; the file's name is the id" for key in ("id", "origin") if key in table]
     try:
         device = DeviceSpec.model_validate({**table, "id": path.stem, "origin": path})

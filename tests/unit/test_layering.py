@@ -22,8 +22,8 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 LAYERS = (
     ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
-    ("device",),
-    ("record", "measurements", "engines.base", "durations"),
+    ("device", "microcontroller.board"),
+    ("record", "measurements", "engines.base", "compatibility_result", "microcontroller.outcome", "durations"),
     ("budget", "plan", "rundir", "static"),
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
@@ -35,6 +35,7 @@ LAYERS = (
     ("verdict", "out_of_memory", "memory_notes", "heap"),
     ("estimate", "analysis"),
     ("reports",),
+    ("microcontroller",),
     ("pipeline", "run_cache", "check", "ceiling", "shell"),
     ("compare",),
     ("suite", "board"),
