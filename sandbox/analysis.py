@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import heap, out_of_memory, rundir, stats
+from . import heap, illegal_instruction, out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
@@ -54,6 +55,8 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     phases = rundir.read_phases(latency_dir)
     failure = find_failure(outcome, report, phases, record.device.memory_limit_bytes)
     _refuse_wrong_inputs(report)
+    refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
+    failure = illegal_instruction.explain(failure, refused, outcome, record)
     exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
     if failure and exhausted:
         failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))
@@ -95,6 +98,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         ops=rows,
         ops_unavailable=ops_unavailable,
         out_of_memory=exhausted,
+        illegal_instruction=refused,
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),

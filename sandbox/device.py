@@ -187,6 +187,11 @@ def select_os(device: DeviceSpec, image_id: str | None) -> OsChoice:
     raise UsageError(f"{device.id} does not run the OS image {image_id!r}", hint=f"choose one of {images}")
 
 
+def shown_features(device: DeviceSpec, os: OsChoice) -> tuple[str, ...] | None:
+    """The core's features as /proc/cpuinfo shows them with that OS; None where the spec does not say."""
+    return device.cpu.features_64 if os.has_64_bit_kernel else device.cpu.features_32
+
+
 def render_cpuinfo(device: DeviceSpec, os: OsChoice, processors: int | None = None) -> str:
     """/proc/cpuinfo of the device with that OS, for all its cores or for ``processors`` of them.
 
@@ -197,8 +202,7 @@ def render_cpuinfo(device: DeviceSpec, os: OsChoice, processors: int | None = No
     cpu, count = device.cpu, device.cpu.cores if processors is None else processors
     if not 1 <= count <= cpu.cores:
         raise UsageError(f"{device.id} has {cpu.cores} cores, not {count}", hint=f"ask for 1 to {cpu.cores}")
-    features_key = "features_64" if os.has_64_bit_kernel else "features_32"
-    features: tuple[str, ...] | None = getattr(cpu, features_key)
+    features_key, features = "features_64" if os.has_64_bit_kernel else "features_32", shown_features(device, os)
     missing = [key for key in ("variant", "revision", features_key) if getattr(cpu, key) is None]
     if missing or features is None:
         names = ", ".join(f"cpu.{key}" for key in missing)

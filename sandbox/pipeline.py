@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from . import durations, native, rundir
 from .analysis import analyse
 from .budget import MemoryBudget, budget
-from .device import DeviceSpec, OsChoice, load_device, select_os
+from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
 from .engines.guard import Guard
@@ -35,6 +36,7 @@ from .plan import (
     plan_jobs,
     resolve_shapes,
 )
+from .profilers.fault import describe_fault
 from .profilers.symbols import describe_code
 from .progress import Progress
 from .record import (
@@ -126,7 +128,11 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         guest_code=guest_code,
         identity=identity,
         emulated=engine.name != "native",
-        native_parts=(native.plugin(host_architecture()), native.clock_library(image.spec.architecture)),
+        native_parts=(
+            native.plugin(host_architecture()),
+            native.clock_library(image.spec.architecture),
+            native.fault_library(image.spec.architecture),
+        ),
     )
     return Plan(
         request=request,
@@ -261,6 +267,7 @@ def record_of(plan: Plan) -> RunRecord:
             tick_ns=core_tick(device),
             hardware=_hardware(device),
             swap_bytes=plan.budget.swap_bytes,
+            features=shown_features(device, os) or (),
             zram_left_out_bytes=(os.zram_bytes or 0) if plan.request.swap else 0,
         ),
         image=Image(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
@@ -297,6 +304,8 @@ def _finish(job: Job, future: Future[Outcome]) -> bool:
     rundir.require_room(job.run_dir)
     rundir.write_outcome(job.run_dir, outcome)
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
+    if outcome.signal == signal.SIGILL:
+        describe_fault(job.run_dir, job.image.root)
     if job.counting is not None:
         describe_code(job.run_dir, report, job.image.root)
     return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None

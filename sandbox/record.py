@@ -98,6 +98,8 @@ class DeviceRecord(Device):
     """None in folders of versions that wrote none: their latency is not calibrated."""
     swap_bytes: int = 0
     """Of the limit, what the device has as swap."""
+    features: tuple[str, ...] = ()
+    """The core's features as /proc/cpuinfo names them; empty in folders of versions that wrote none."""
     zram_left_out_bytes: int = 0
     """Size of the device's zram, which ``--swap`` does not count."""
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .compatibility_result import Compatibility
 from .errors import DataFileError
 from .frames import memory_frame, ops_frame
-from .measurements import Counts, HeapOwner, Op, Phase
+from .measurements import Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
 from .microcontroller.outcome import MicrocontrollerPart
 from .record import Device, Image, Model
@@ -194,6 +194,8 @@ class Result(_Frozen):
     ops_unavailable: str | None
     out_of_memory: OutOfMemory | None
     """Only when the run failed for want of memory."""
+    illegal_instruction: IllegalInstruction | None = None
+    """Only when the core refused an instruction and the guest could say which."""
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
 from .engines.base import Outcome
 from .errors import DataFileError, HostError
-from .measurements import Code
+from .measurements import Code, IllegalInstruction
 from .record import RunRecord
 from .units import format_size
 
@@ -33,6 +33,7 @@ PHASES = "phases.jsonl"
 MASSIF = "massif.out"
 MAPS = "maps.txt"
 CODE = "code.json"
+ILLEGAL_INSTRUCTION = "illegal_instruction.json"
 IDENTITY = "device"
 
 _LARGEST_BYTES = 64 << 20
@@ -100,6 +101,19 @@ def read_code(job_dir: Path) -> dict[int, Code]:
         }
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def write_fault(job_dir: Path, found: IllegalInstruction) -> None:
+    """Write what the job's guest died of."""
+    _write_over(job_dir / ILLEGAL_INSTRUCTION, found.model_dump_json().encode())
+
+
+def read_fault(job_dir: Path) -> IllegalInstruction | None:
+    """Read it again; None where it was not written or, by the guest, wrongly."""
+    try:
+        return IllegalInstruction.model_validate_json(read_guest_file(job_dir / ILLEGAL_INSTRUCTION))
+    except (OSError, ValidationError):
+        return None
 
 
 def _write_over(path: Path, data: bytes) -> None:
