@@ -31,7 +31,7 @@ LAYERS = (
     ("relate",),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
     ("verdict", "out_of_memory", "memory_notes", "heap"),
-    ("estimate", "analysis"),
+    ("estimate", "analysis", "regression"),
     ("reports",),
     ("microcontroller",),
     ("pipeline", "check", "ceiling", "shell"),
