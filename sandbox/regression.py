@@ -17,6 +17,8 @@ from .verdict import judge
 
 _OPERATORS = 10
 """Changes of operators that are named, the largest first."""
+_NAMED = 3
+"""Of those in a sentence."""
 _LEAST = 0.001
 """Smaller changes of an operator are not named."""
 
@@ -43,7 +45,7 @@ def against(result: Result, baseline: Result, thresholds: Thresholds) -> Result:
     """
     _refuse_another_setup(result, baseline)
     changes = (
-        _change("latency", *_times(result, baseline), thresholds.latency),
+        _change(*_times(result, baseline), thresholds.latency),
         _change("peak memory", _peak(result), _peak(baseline), thresholds.memory),
         _change("instructions", result.latency.counts.instructions, baseline.latency.counts.instructions, allowed=None),
         *_operators(result, baseline, thresholds.operator),
@@ -93,13 +95,14 @@ def _calibration(result: Result) -> str:
     return f"{used.id} {(used.digest or '')[:12]}".strip() if used else "none"
 
 
-def _times(result: Result, baseline: Result) -> tuple[Quantity, Quantity]:
-    """The means, if both are times of the device; else the critical paths."""
+def _times(result: Result, baseline: Result) -> tuple[str, Quantity, Quantity]:
+    """The means, if both are times of the device; else the critical paths; with what they are called."""
     now, before = result.latency.mean, baseline.latency.mean
     known = isinstance(now, Metric) and isinstance(before, Metric) and now.mode == before.mode != "emulated"
     if known or not isinstance(result.latency.counts.critical_path, Metric):
-        return now, before
-    return result.latency.counts.critical_path, baseline.latency.counts.critical_path
+        return "latency", now, before
+    path = result.latency.counts.critical_path, baseline.latency.counts.critical_path
+    return "latency, by the instructions on its critical path", *path
 
 
 def _peak(result: Result) -> Quantity:
@@ -148,7 +151,8 @@ def _check(changes: Sequence[Change]) -> Check:
     beyond = [change for change in asked if change.regressed]
     unknown = [change for change in asked if change.increase is None]
     if beyond:
-        words = "; ".join(f"{c.what} {c.increase:+.1%}, {c.allowed:.1%} allowed" for c in beyond)
+        words = "; ".join(f"{c.what} {c.increase:+.1%}, {c.allowed:.1%} allowed" for c in beyond[:_NAMED])
+        words += f"; and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
         return Check(id="regression", status="fail", reason=words, fix="look at what changed, or raise the threshold")
     if unknown:
         words = ", ".join(change.what for change in unknown)

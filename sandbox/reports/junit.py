@@ -52,13 +52,8 @@ def _case(suite: ET.Element, check: Check, name: str) -> None:
 
 def _numbers(quantities: Sequence[tuple[str, Quantity | None]]) -> list[str]:
     found = [figure(label, quantity) for label, quantity in quantities if quantity is not None]
-    return [
-        clean(
-            f"{each.label}: {each.text or 'unavailable, because ' + each.source}"
-            + (f", {each.mode}" if each.text else "")
-        )
-        for each in found
-    ]
+    texts = [f"{each.text}, {each.mode}" if each.text else f"unavailable, because {each.source}" for each in found]
+    return [clean(f"{each.label}: {text}") for each, text in zip(found, texts, strict=True)]
 
 
 def _properties(result: Result | CheckResult) -> list[tuple[str, str]]:

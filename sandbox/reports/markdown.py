@@ -30,9 +30,7 @@ _SIGNS: Mapping[str, str] = {
 _SLOWEST = 5
 _BREAK = "&#8203;"
 """Of no width: between the signs that would make a mention, a reference or a link."""
-_SPECIAL = re.compile(
-    r"(?P<mark>[\\`*_{}\[\]()+!|~$-])|(?P<tag>[<>&])|(?P<link>[@#]|:(?=//)|(?<=www)\.)", re.IGNORECASE
-)
+_SPECIAL = re.compile(r"(?P<mark>[\\`*_\[\]|~$]|^[-+])|(?P<tag>[<>&])|(?P<link>[@#]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
@@ -83,7 +81,7 @@ def _profiled(result: Result) -> Iterator[str]:
     yield _number("latency", result.latency.mean)
     yield _number("instructions", result.latency.counts.instructions)
     yield ""
-    yield from _checks(result.checks)
+    yield from _checks(result.checks, result.verdict)
     yield from _slowest(result.ops)
     if result.warnings:
         yield ""
@@ -101,7 +99,7 @@ def _checked(result: CheckResult) -> Iterator[str]:
     yield _number("peak memory", result.memory.peak)
     yield _number("available", result.memory.available)
     yield ""
-    yield from _checks(result.checks)
+    yield from _checks(result.checks, result.verdict)
     yield ""
     yield f"<sub>edge-sandbox {escaped(result.tool.version)}</sub>"
 
@@ -141,7 +139,7 @@ def _baseline(baseline: Baseline) -> Iterator[str]:
 def _changed(change: Change) -> str:
     increase = "unknown" if change.increase is None else f"{change.increase:+.1%}"
     if change.allowed is not None:
-        increase = f"{_SIGNS['fail' if change.regressed else 'pass']} {increase} of {change.allowed:+.1%}"
+        increase = f"{_SIGNS['fail' if change.regressed else 'pass']} {increase}, {change.allowed:.1%} allowed"
     kind, _, name = change.what.partition("operator ")
     label = f"operator {code(name)}" if name and not kind else escaped(change.what)
     return f"| {label} | {_or_dash(change.before)} | {_or_dash(change.now)} | {increase} |"
@@ -151,10 +149,11 @@ def _or_dash(quantity: Quantity) -> str:
     return brief(quantity) or "–"
 
 
-def _checks(checks: Sequence[Check]) -> Iterator[str]:
-    """Those that did not pass; of the others only how many there are."""
+def _checks(checks: Sequence[Check], verdict: Verdict) -> Iterator[str]:
+    """Those that did not pass and are not in the verdict; of those that did only their names."""
     passed = [check for check in checks if check.status == "pass"]
-    others = [check for check in checks if check.status != "pass"]
+    told = set(verdict.reasons)
+    others = [check for check in checks if check.status != "pass" and f"{check.id}: {check.reason}" not in told]
     if others:
         yield "| check | | reason |"
         yield "| --- | --- | --- |"
