@@ -1,4 +1,4 @@
-"""What mkdocs adds to the pages in docs/: the reference, made from the code, and pages that lie beside what they tell of.
+"""What mkdocs adds to docs/: the reference, made from the code, and pages that lie beside what they tell of.
 
 Called by mkdocs (``hooks`` in mkdocs.yml). Nothing here is kept in the repository, so nothing can be out of date.
 """
@@ -6,6 +6,7 @@ Called by mkdocs (``hooks`` in mkdocs.yml). Nothing here is kept in the reposito
 from __future__ import annotations
 
 import ast
+import html
 import inspect
 import posixpath
 import re
@@ -95,7 +96,7 @@ def _errors() -> Iterator[str]:
     yield "| the runtime says | check | first |"
     yield "| --- | --- | --- |"
     for known in verdict._MESSAGES:  # noqa: SLF001  # the table is the program's own
-        pattern = known.pattern.pattern.replace("|", "&#124;")
+        pattern = html.escape(known.pattern.pattern).replace("|", "&#124;").replace("\\", "&#92;")
         yield f"| <code>{pattern}</code> | {known.check} | {known.fix} |"
     yield "\n## Signals\n"
     yield "| signal | check | first |"
@@ -118,7 +119,8 @@ def _document(model: type[BaseModel], title: str, schema: str) -> str:
     """The classes of a document, each as a table; ``schema`` is its JSON Schema in docs/."""
     parts = [f"# {title}\n", f"JSON Schema: [{schema}](../{schema}).\n", (inspect.getdoc(model) or "") + "\n"]
     for each in _classes(model):
-        parts.append(f"## {each.__name__}\n\n{inspect.getdoc(each) or ''}\n\n| field | type | meaning |\n| --- | --- | --- |")
+        parts.append(f"## {each.__name__}\n\n{inspect.getdoc(each) or ''}\n")
+        parts.append("| field | type | meaning |\n| --- | --- | --- |")
         notes = _notes(each)
         for name, field in each.model_fields.items():
             parts.append(f"| `{name}` | {_type(field.annotation)} | {notes.get(name, '')} |")

@@ -26,6 +26,7 @@ from .result import (
     Heap,
     Latency,
     Memory,
+    OperatorMemory,
     Result,
     Runtime,
     Tool,
@@ -97,6 +98,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         latency=_latency(record, report, works, outcome, failure, source=source),
         ops=rows,
         ops_unavailable=ops_unavailable,
+        operator_memory=_operator_memory(record),
         out_of_memory=exhausted,
         illegal_instruction=refused,
         checks=checks,
@@ -169,6 +171,22 @@ def _operators(
         return rows, str(note) if note else None
     why = problem or str((report or {}).get("operators_unavailable") or "the runtime's profiler gave no rows")
     return ops.static_rows(record.model.operators, {}, why), why
+
+
+def _operator_memory(record: RunRecord) -> tuple[OperatorMemory, ...]:
+    def size(value: int, source: str) -> Metric:
+        return Metric(value=value, unit="byte", mode="predicted", source=source)
+
+    return tuple(
+        OperatorMemory(
+            index=need.index,
+            type=need.type,
+            name=need.name,
+            live=size(need.live_bytes, "tensors alive in this step"),
+            workspace=size(need.workspace_bytes, "temporaries of the kernel"),
+        )
+        for need in record.operator_needs
+    )
 
 
 def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -46,6 +45,7 @@ from .record import (
     Image,
     ModelRecord,
     Need,
+    OperatorNeed,
     OperatorRecord,
     RunRecord,
     RuntimeRecord,
@@ -53,7 +53,7 @@ from .record import (
 )
 from .resources import data_directory
 from .result import Result
-from .static.memory import plan_for
+from .static.memory import MemoryPlan, plan_for
 from .verdict import find_failure
 
 _PARALLEL = 3
@@ -75,6 +75,7 @@ class Plan:
     jobs: tuple[Job, ...]
     run_dir: Path
     needs: tuple[Need, ...]
+    operator_needs: tuple[OperatorNeed, ...]
 
 
 def profile(
@@ -134,6 +135,7 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
             native.fault_library(image.spec.architecture),
         ),
     )
+    static = plan_for(graph, shapes, runtime=name, architecture=image.spec.architecture)
     return Plan(
         request=request,
         graph=graph,
@@ -146,15 +148,22 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         emulator=emulator,
         jobs=jobs,
         run_dir=run_dir,
-        needs=static_needs(graph, shapes, runtime=name, architecture=image.spec.architecture),
+        needs=static_needs(static),
+        operator_needs=tuple(
+            OperatorNeed(
+                index=step.index,
+                type=step.type,
+                name=step.name,
+                live_bytes=step.live_bytes,
+                workspace_bytes=step.workspace_bytes,
+            )
+            for step in static.steps
+        ),
     )
 
 
-def static_needs(
-    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: str, architecture: str
-) -> tuple[Need, ...]:
+def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
     """What the model file announces, for the words of an out-of-memory verdict."""
-    plan = plan_for(graph, shapes, runtime=runtime, architecture=architecture)
     found = [
         Need(part=part.name, what=f"{part.name} ({part.source})", size_bytes=part.size_bytes) for part in plan.parts
     ]
@@ -279,6 +288,7 @@ def record_of(plan: Plan) -> RunRecord:
         caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
         needs=plan.needs,
+        operator_needs=plan.operator_needs,
         latency_budget_seconds=plan.request.latency_budget_seconds,
     )
 

@@ -60,6 +60,18 @@ class Need(_Frozen):
     size_bytes: int
 
 
+class OperatorNeed(_Frozen):
+    """What one operator of the model file takes while it runs, by the file's shapes."""
+
+    index: int
+    type: str
+    name: str
+    live_bytes: int
+    """All tensors that are alive in its step."""
+    workspace_bytes: int
+    """Its own temporaries."""
+
+
 class Device(_Frozen):
     """The device that was emulated."""
 
@@ -149,5 +161,7 @@ class RunRecord(_Frozen):
     """Names of the job folders."""
     needs: tuple[Need, ...] = ()
     """What the static plan says; empty where it says nothing, and in older records."""
+    operator_needs: tuple[OperatorNeed, ...] = ()
+    """In the order of the file; empty where the static plan says nothing, and in older records."""
     latency_budget_seconds: float | None = None
     """``--latency-budget``."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
-CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash"]
+CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash", "regression"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
 OutOfMemoryKind = Literal["kernel", "watchdog", "bad_alloc", "MemoryError", "runtime"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
@@ -116,6 +116,14 @@ class Heap(_Frozen):
     timeline_unit: str
 
 
+class CalibrationRow(_Frozen):
+    """A model measured on a board, and what a fit that had not seen its family says of it."""
+
+    model: str
+    measured_seconds: float
+    predicted_seconds: float
+
+
 class CalibrationUse(_Frozen):
     """The calibration behind the times, and how far it is to be trusted."""
 
@@ -123,6 +131,10 @@ class CalibrationUse(_Frozen):
     error: float | None
     """Mean relative error on families that it was not fitted to; None where none was left out."""
     notes: tuple[str, ...]
+    digest: str | None = None
+    """sha256 of the calibration's file; None in older documents."""
+    rows: tuple[CalibrationRow, ...] = ()
+    """Its measured rows; empty where it has none of its own, and in older documents."""
 
 
 class Latency(_Frozen):
@@ -152,6 +164,44 @@ class Check(_Frozen):
     reason: str
     fix: str | None = None
     """The first thing to do about it."""
+
+
+class OperatorMemory(_Frozen):
+    """What one operator needs while it runs: all tensors alive in its step, and its own temporaries."""
+
+    index: int
+    type: str
+    name: str
+    live: Quantity
+    workspace: Quantity
+
+
+class Change(_Frozen):
+    """One number of two results."""
+
+    what: str
+    before: Quantity
+    now: Quantity
+    increase: float | None
+    """As a share of `before`; None where one of the two is not known."""
+    allowed: float | None
+    """The largest increase that passes, as a share; None where none was asked for."""
+
+    @property
+    def regressed(self) -> bool:
+        """Whether the increase is beyond what is allowed."""
+        return self.increase is not None and self.allowed is not None and self.increase > self.allowed
+
+
+class Baseline(_Frozen):
+    """An earlier result, and what changed since."""
+
+    started: str
+    tool_version: str
+    model_sha256: str
+    differences: tuple[str, ...]
+    """What else is not the same, in words."""
+    changes: tuple[Change, ...]
 
 
 class OutOfMemory(_Frozen):
@@ -192,6 +242,9 @@ class Result(_Frozen):
     latency: Latency
     ops: tuple[Op, ...]
     ops_unavailable: str | None
+    operator_memory: tuple[OperatorMemory, ...] = ()
+    """By the model file, in its order, which need not be that of `ops`: a delegate joins operators. Empty where the
+    file does not tell, and in older documents."""
     out_of_memory: OutOfMemory | None
     """Only when the run failed for want of memory."""
     illegal_instruction: IllegalInstruction | None = None
@@ -201,6 +254,8 @@ class Result(_Frozen):
     warnings: tuple[str, ...]
     compatibility: Compatibility | None = None
     """None in documents of versions that looked for none."""
+    baseline: Baseline | None = None
+    """Only where the result was compared with an earlier one."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory and heap above are then unavailable."""
 
@@ -216,6 +271,16 @@ class Result(_Frozen):
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the document."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema()}
+
+
+def read_result(path: Path) -> Result:
+    """Read a file. Raises `DataFileError`."""
+    try:
+        return parse_result(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise DataFileError(f"{path}: {error.strerror}", hint="give a --format json file") from error
+    except UnicodeDecodeError as error:
+        raise DataFileError(f"{path} is not a result document: {error}", hint="give a --format json file") from error
 
 
 def parse_result(text: str, origin: Path) -> Result:
