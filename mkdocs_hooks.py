@@ -178,5 +178,3 @@ def _notes(model: type[BaseModel]) -> dict[str, str]:
         ):
             notes[field.target.id] = " ".join(str(text.value.value).split()).replace("``", "`")
     return notes
-
-
