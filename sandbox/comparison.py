@@ -170,7 +170,8 @@ def pareto(cells: Sequence[Cell]) -> tuple[int, ...]:
 
 def operator_matrix(cells: Sequence[Cell]) -> dict[str, tuple[OpStatus | None, ...]]:
     """Operator type → its worst status in each cell; None where that cell has none of it or did not run."""
-    types = dict.fromkeys(op.type for cell in cells if cell.result for op in cell.result.ops)
+    ops = (op for cell in cells if cell.result for op in cell.result.ops)
+    types = dict.fromkeys(op.type for op in ops if op.status != "outside")
     return {kind: tuple(_worst(cell, kind) for cell in cells) for kind in types}
 
 

@@ -28,7 +28,8 @@ def render(document: Comparison, *, colour: bool = False) -> str:
 def _parts(document: Comparison) -> Iterator[RenderableType]:
     first = document.cells[0]
     same = [axis for axis in AXES if axis not in document.varied]
-    yield Text(clean(", ".join(axis_text(first, axis, units=True) for axis in same)), style="bold")
+    if same:
+        yield Text(clean(", ".join(axis_text(first, axis, units=True) for axis in same)), style="bold")
     columns = document.varied if _axes_width(document) <= _AXES_ROOM else ()
     if not columns:
         for cell in document.cells:
