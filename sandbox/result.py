@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
-CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash"]
+CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash", "regression"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
 OutOfMemoryKind = Literal["kernel", "watchdog", "bad_alloc", "MemoryError", "runtime"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
@@ -176,6 +176,34 @@ class OperatorMemory(_Frozen):
     workspace: Quantity
 
 
+class Change(_Frozen):
+    """One number of two results."""
+
+    what: str
+    before: Quantity
+    now: Quantity
+    increase: float | None
+    """As a share of `before`; None where one of the two is not known."""
+    allowed: float | None
+    """The largest increase that passes, as a share; None where none was asked for."""
+
+    @property
+    def regressed(self) -> bool:
+        """Whether the increase is beyond what is allowed."""
+        return self.increase is not None and self.allowed is not None and self.increase > self.allowed
+
+
+class Baseline(_Frozen):
+    """An earlier result, and what changed since."""
+
+    started: str
+    tool_version: str
+    model_sha256: str
+    differences: tuple[str, ...]
+    """What else is not the same, in words."""
+    changes: tuple[Change, ...]
+
+
 class OutOfMemory(_Frozen):
     """How memory ran out."""
 
@@ -226,6 +254,8 @@ class Result(_Frozen):
     warnings: tuple[str, ...]
     compatibility: Compatibility | None = None
     """None in documents of versions that looked for none."""
+    baseline: Baseline | None = None
+    """Only where the result was compared with an earlier one."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory and heap above are then unavailable."""
 
@@ -241,6 +271,16 @@ class Result(_Frozen):
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the document."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema()}
+
+
+def read_result(path: Path) -> Result:
+    """Read a file. Raises `DataFileError`."""
+    try:
+        return parse_result(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise DataFileError(f"{path}: {error.strerror}", hint="give a --format json file") from error
+    except UnicodeDecodeError as error:
+        raise DataFileError(f"{path} is not a result document: {error}", hint="give a --format json file") from error
 
 
 def parse_result(text: str, origin: Path) -> Result:
