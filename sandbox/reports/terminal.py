@@ -164,7 +164,9 @@ def _operators(result: Result) -> Iterator[Text]:
     for kind, detail in dict.fromkeys((op.type, op.detail) for op in result.ops if op.status == "missing"):
         told = detail and any(detail in reason for reason in result.verdict.reasons)
         yield row(
-            "missing", f"{clean(kind)}: {'see below' if told else clean(detail or 'not in this build')}", style="red"
+            "missing",
+            f"{clean(kind)}: {'see the verdict' if told else clean(detail or 'not in this build')}",
+            style="red",
         )
     if result.ops_unavailable and ran:
         yield row("note", clean(result.ops_unavailable))
