@@ -27,6 +27,8 @@ from .host import host_facts
 from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
+from .microcontroller import profile as microcontroller
+from .microcontroller.board import is_microcontroller
 from .plan import (
     ProfileRequest,
     check_npz,
@@ -89,6 +91,8 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.profile(request, run_dir, builder, protector)
     if request.engine == "replay":
         return replay(request, run_dir)
     with rundir.on_disk(run_dir):
