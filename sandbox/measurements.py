@@ -46,6 +46,19 @@ class Code:
     """File and offset in it: the same in each run, as addresses are not."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReachedCode:
+    """An instruction that ran under emulation and that the device's core may lack."""
+
+    feature: str
+    """As ``/proc/cpuinfo`` names it."""
+    instruction: str
+    path: str
+    """The guest's file that holds it, or ``unknown``."""
+    function: str | None
+    address: int
+
+
 class Kernel(_Frozen):
     """A function that ran for an operator."""
 

@@ -34,6 +34,7 @@ from .plan import (
     plan_jobs,
     resolve_shapes,
 )
+from .profilers.reached import note_reached
 from .profilers.symbols import describe_code
 from .progress import Progress
 from .record import (
@@ -278,4 +279,5 @@ def _finish(job: Job, future: Future[Outcome]) -> bool:
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
     if job.counting is not None:
         describe_code(job.run_dir, report, job.image.root)
+        note_reached(job.run_dir, job.image.root)
     return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None

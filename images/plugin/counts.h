@@ -59,6 +59,9 @@ enum counts_call {
     COUNTS_ADVANCE,    /* (low, high): the calling thread has waited until that time, in two halves of 32 bits */
 };
 
+/* <pid>.crypto: text, a line for each cryptographic A64 instruction that was translated: its address and its word, both in
+ * hexadecimal. */
+
 /* <pid>.marks: records in order. Each begins with its kind. */
 #define MARK_BLOCK 1u
 #define MARK_DELTA 2u

@@ -24,7 +24,7 @@ LAYERS = (
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
     ("device", "microcontroller.board"),
     ("record", "measurements", "engines.base", "compatibility_result", "microcontroller.outcome"),
-    ("budget", "plan", "rundir", "static"),
+    ("budget", "plan", "rundir", "static", "compatibility"),
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
     ("fit", "choice"),
