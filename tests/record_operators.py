@@ -38,7 +38,7 @@ _DEVICES = {
 }
 _PACKAGES = {"tflite-runtime": "tflite_runtime", "ai-edge-litert": "ai_edge_litert"}
 _NOT_OPERATORS = {"CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES"}
-_MORE = (("bookworm-arm64", "ai-edge-litert", "1.4.0"), ("bookworm-arm64", "onnxruntime", "1.20.1"))
+_MORE = (("bookworm-arm64", "onnxruntime", "1.20.1"),)
 _TODAY = datetime.now(timezone.utc).date().isoformat()
 _TIMEOUT_SECONDS = 900
 
@@ -72,6 +72,9 @@ def dump(image: str, runtime: str, version: str) -> TfliteTable | OnnxTable:
         architecture=architecture,
         image=image,
         recorded=_TODAY,
+        custom=tuple(
+            name for name in one_operator.CUSTOM if "unresolved custom op" not in said["types"][f"{name}.custom"]
+        ),
         operators=tuple(
             TfliteOperator(
                 type=name,

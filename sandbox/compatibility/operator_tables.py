@@ -40,6 +40,8 @@ class TfliteOperator(_Frozen):
 class TfliteTable(_Table):
     """A TFLite or LiteRT build."""
 
+    custom: tuple[str, ...] = ()
+    """Custom operators that it registers, of those that were tried."""
     operators: tuple[TfliteOperator, ...]
 
 

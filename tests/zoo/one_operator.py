@@ -38,7 +38,7 @@ _POOL = _plain("Pool2DOptions", Padding=_PADDING_SAME, StrideW=2, StrideH=2, Fil
 _UNARY = "ABS CEIL COS ELU EXP FLOOR HARD_SWISH LOG NEG RELU RELU6 RELU_N1_TO_1 ROUND RSQRT SIGN SIN SQRT SQUARE"
 _BINARY = "FLOOR_DIV FLOOR_MOD MAXIMUM MINIMUM POW SQUARED_DIFFERENCE PRELU"
 _KINDS: dict[str, _Kind] = {
-    **{name: _Kind() for name in (*_UNARY.split(), "ZEROS_LIKE", "LOG_SOFTMAX")},
+    **{name: _Kind() for name in (*_UNARY.split(), "ZEROS_LIKE")},
     **{name: _Kind(inputs=2) for name in _BINARY.split()},
     "ADD": _Kind(inputs=2, options=_plain("AddOptions")),
     "SUB": _Kind(inputs=2, options=_plain("SubOptions")),
@@ -48,6 +48,7 @@ _KINDS: dict[str, _Kind] = {
     "LEAKY_RELU": _Kind(options=_plain("LeakyReluOptions", Alpha=0.1)),
     "L2_NORMALIZATION": _Kind(options=_plain("L2NormOptions"), scale=1 / 128),
     "LOGISTIC": _Kind(scale=1 / 256, zero_point=-128),
+    "LOG_SOFTMAX": _Kind(scale=16 / 256, zero_point=127),
     "TANH": _Kind(scale=1 / 128),
     "SOFTMAX": _Kind(options=_plain("SoftmaxOptions", Beta=1.0), scale=1 / 256, zero_point=-128),
     "AVERAGE_POOL_2D": _Kind(output=(1, 2, 2, 8), options=_POOL),
@@ -79,11 +80,22 @@ _KINDS: dict[str, _Kind] = {
     "DEPTH_TO_SPACE": _Kind(output=(1, 8, 8, 2), options=_plain("DepthToSpaceOptions", BlockSize=2)),
     "BATCH_MATMUL": _Kind(inputs=2, output=(1, 4, 4, 4), options=_plain("BatchMatMulOptions", AdjY=True)),
 }
+CUSTOM = (
+    "TFLite_Detection_PostProcess",
+    "AudioSpectrogram",
+    "Mfcc",
+    "NumericVerify",
+    "edgetpu-custom-op",
+    "NobodysOperator",
+)
+"""Custom operators that some builds register (TensorFlow, tensorflow/lite/core/kernels/register.cc), and others."""
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def models() -> Iterator[tuple[str, bytes]]:
-    """(``<OPERATOR>.<type>``, model)."""
+    """(``<OPERATOR>.<type>``, model); the type of custom operators is ``custom``."""
+    for name in CUSTOM:
+        yield f"{name}.custom", _model(name, _Kind(), "float32")
     for dtype in DTYPES:
         for name, kind in _KINDS.items():
             yield f"{name}.{dtype}", _model(name, kind, dtype)
