@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import heap, out_of_memory, rundir, stats
+from . import heap, illegal_instruction, out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
@@ -25,6 +26,7 @@ from .result import (
     Heap,
     Latency,
     Memory,
+    OperatorMemory,
     Result,
     Runtime,
     Tool,
@@ -35,23 +37,27 @@ _NOT_EMULATED = "the native engine runs on this host's own core: instructions ar
 _ENDED_EARLY = "the model did not run to its end"
 
 
-def analyse(run_dir: Path) -> Result:
-    """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs)."""
+def analyse(run_dir: Path, record: RunRecord | None = None) -> Result:
+    """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs).
+
+    ``record``: what was run, where that is not to be read from the folder.
+    """
     try:
-        return _result(run_dir)
+        return _result(run_dir, record or rundir.read_record(run_dir))
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{error.title}.{'.'.join(str(part) for part in first['loc'])}"
         raise DataFileError(f"{run_dir}: {where}: {first['msg']}", hint="run the profile again") from error
 
 
-def _result(run_dir: Path) -> Result:
-    record = rundir.read_record(run_dir)
+def _result(run_dir: Path, record: RunRecord) -> Result:
     latency_dir = run_dir / "latency"
     outcome, report = rundir.read_outcome(latency_dir), rundir.read_runner_report(latency_dir)
     phases = rundir.read_phases(latency_dir)
     failure = find_failure(outcome, report, phases, record.device.memory_limit_bytes)
     _refuse_wrong_inputs(report)
+    refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
+    failure = illegal_instruction.explain(failure, refused, outcome, record)
     exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
     if failure and exhausted:
         failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))
@@ -92,7 +98,9 @@ def _result(run_dir: Path) -> Result:
         latency=_latency(record, report, works, outcome, failure, source=source),
         ops=rows,
         ops_unavailable=ops_unavailable,
+        operator_memory=_operator_memory(record),
         out_of_memory=exhausted,
+        illegal_instruction=refused,
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
@@ -163,6 +171,22 @@ def _operators(
         return rows, str(note) if note else None
     why = problem or str((report or {}).get("operators_unavailable") or "the runtime's profiler gave no rows")
     return ops.static_rows(record.model.operators, {}, why), why
+
+
+def _operator_memory(record: RunRecord) -> tuple[OperatorMemory, ...]:
+    def size(value: int, source: str) -> Metric:
+        return Metric(value=value, unit="byte", mode="predicted", source=source)
+
+    return tuple(
+        OperatorMemory(
+            index=need.index,
+            type=need.type,
+            name=need.name,
+            live=size(need.live_bytes, "tensors alive in this step"),
+            workspace=size(need.workspace_bytes, "temporaries of the kernel"),
+        )
+        for need in record.operator_needs
+    )
 
 
 def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:

@@ -14,7 +14,6 @@ from .check_result import (
     CheckedRuntime,
     CheckResult,
     MemoryPart,
-    OperatorMemory,
     PredictedMemory,
 )
 from .device import DeviceSpec, OsChoice, load_device, select_os
@@ -24,7 +23,7 @@ from .metrics import Metric, Quantity, Unavailable
 from .plan import choose_runtime, resolve_shapes
 from .record import Image, TensorRecord
 from .resources import data_directory
-from .result import Tool
+from .result import OperatorMemory, Tool
 from .static.baseline import Baseline, find_baseline, load_baselines
 from .static.memory import MemoryPlan, StepMemory, plan_for
 from .verdict import judge, memory_check

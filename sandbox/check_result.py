@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from .compatibility_result import Compatibility
 from .metrics import Quantity
 from .record import Image, TensorRecord
-from .result import Check, Tool, Verdict
+from .result import Check, OperatorMemory, Tool, Verdict
 
 
 class _Frozen(BaseModel):
@@ -50,16 +50,6 @@ class MemoryPart(_Frozen):
 
     name: str
     size: Quantity
-
-
-class OperatorMemory(_Frozen):
-    """What one operator needs while it runs: all tensors alive in its step, and its own temporaries."""
-
-    index: int
-    type: str
-    name: str
-    live: Quantity
-    workspace: Quantity
 
 
 class PredictedMemory(_Frozen):

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .compatibility_result import Compatibility
 from .errors import DataFileError
-from .measurements import Counts, HeapOwner, Op, Phase
+from .frames import memory_frame, ops_frame
+from .measurements import Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
 from .microcontroller.outcome import MicrocontrollerPart
 from .record import Device, Image, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash"]
@@ -112,6 +116,14 @@ class Heap(_Frozen):
     timeline_unit: str
 
 
+class CalibrationRow(_Frozen):
+    """A model measured on a board, and what a fit that had not seen its family says of it."""
+
+    model: str
+    measured_seconds: float
+    predicted_seconds: float
+
+
 class CalibrationUse(_Frozen):
     """The calibration behind the times, and how far it is to be trusted."""
 
@@ -119,6 +131,10 @@ class CalibrationUse(_Frozen):
     error: float | None
     """Mean relative error on families that it was not fitted to; None where none was left out."""
     notes: tuple[str, ...]
+    digest: str | None = None
+    """sha256 of the calibration's file; None in older documents."""
+    rows: tuple[CalibrationRow, ...] = ()
+    """Its measured rows; empty where it has none of its own, and in older documents."""
 
 
 class Latency(_Frozen):
@@ -148,6 +164,16 @@ class Check(_Frozen):
     reason: str
     fix: str | None = None
     """The first thing to do about it."""
+
+
+class OperatorMemory(_Frozen):
+    """What one operator needs while it runs: all tensors alive in its step, and its own temporaries."""
+
+    index: int
+    type: str
+    name: str
+    live: Quantity
+    workspace: Quantity
 
 
 class OutOfMemory(_Frozen):
@@ -188,8 +214,13 @@ class Result(_Frozen):
     latency: Latency
     ops: tuple[Op, ...]
     ops_unavailable: str | None
+    operator_memory: tuple[OperatorMemory, ...] = ()
+    """By the model file, in its order, which need not be that of `ops`: a delegate joins operators. Empty where the
+    file does not tell, and in older documents."""
     out_of_memory: OutOfMemory | None
     """Only when the run failed for want of memory."""
+    illegal_instruction: IllegalInstruction | None = None
+    """Only when the core refused an instruction and the guest could say which."""
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]
@@ -197,6 +228,14 @@ class Result(_Frozen):
     """None in documents of versions that looked for none."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory and heap above are then unavailable."""
+
+    def ops_frame(self) -> pd.DataFrame:
+        """The operators as a pandas table; see `frames.ops_frame`."""
+        return ops_frame(self.ops)
+
+    def memory_frame(self) -> pd.DataFrame:
+        """The resident memory over time as a pandas table; see `frames.memory_frame`."""
+        return memory_frame(self.memory.timeline, self.memory.phases)
 
 
 def schema() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
 from .engines.base import Outcome
 from .errors import DataFileError, HostError
-from .measurements import Code, ReachedCode
+from .measurements import Code, IllegalInstruction, ReachedCode
 from .record import RunRecord
 from .units import format_size
 
@@ -36,6 +36,7 @@ MAPS = "maps.txt"
 CODE = "code.json"
 REACHED = "reached.json"
 COMPATIBILITY = "compatibility.json"
+ILLEGAL_INSTRUCTION = "illegal_instruction.json"
 IDENTITY = "device"
 
 _LARGEST_BYTES = 64 << 20
@@ -115,6 +116,19 @@ def read_reached(job_dir: Path) -> tuple[ReachedCode, ...] | None:
     """Read it again; None where it was not written or is damaged."""
     try:
         return _REACHED.validate_json(read_guest_file(job_dir / REACHED))
+    except (OSError, ValidationError):
+        return None
+
+
+def write_fault(job_dir: Path, found: IllegalInstruction) -> None:
+    """Write what the job's guest died of."""
+    _write_over(job_dir / ILLEGAL_INSTRUCTION, found.model_dump_json().encode())
+
+
+def read_fault(job_dir: Path) -> IllegalInstruction | None:
+    """Read it again; None where it was not written or, by the guest, wrongly."""
+    try:
+        return IllegalInstruction.model_validate_json(read_guest_file(job_dir / ILLEGAL_INSTRUCTION))
     except (OSError, ValidationError):
         return None
 

@@ -20,7 +20,7 @@ from .common import (
     FormatChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -31,6 +31,7 @@ from .options import (
     DeviceOption,
     EngineOption,
     FormatOption,
+    LatencyBudgetOption,
     MemoryOption,
     ModelArgument,
     OsOption,
@@ -42,6 +43,7 @@ from .options import (
     ThreadsOption,
     TimeoutOption,
 )
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
@@ -72,9 +74,7 @@ def profile(
     ] = None,
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
-    latency_budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms.")
-    ] = None,
+    latency_budget: LatencyBudgetOption = None,
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
@@ -83,6 +83,7 @@ def profile(
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run a model on an emulated device: does it fit, with which operators, in how much memory?
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sandbox.errors import DataFileError
+from sandbox.isa import decode
 
 from . import instructions
 from .facts import ArmAttributes, FoundInstructions, LibraryFacts
@@ -142,27 +143,32 @@ def _instructions(elf: ELFFile, instruction_set: instructions.InstructionSet) ->
     import numpy as np  # noqa: PLC0415
 
     starts, ends, names, data = _symbols(elf)
-    counts: dict[str, int] = {}
-    first: dict[str, tuple[str, str | None]] = {}
+    found: dict[str, FoundInstructions] = {}
     for section in elf.iter_sections():
         if not section["sh_flags"] & 4 or section["sh_type"] != "SHT_PROGBITS" or section["sh_size"] < 4:
             continue
-        for pattern, hits in instructions.find(section.data(), instruction_set).items():
-            addresses = hits + section["sh_addr"]
+        code, start = section.data(), section["sh_addr"]
+        for feature, hits in instructions.find(code, instruction_set).items():
+            addresses = hits + start
             if data:  # $d … $x: constants between functions
                 place = np.searchsorted([at for at, _ in data], addresses, side="right") - 1
                 addresses = addresses[~np.array([i >= 0 and data[i][1] for i in place])]
             if not addresses.size:
                 continue
-            counts[pattern.feature] = counts.get(pattern.feature, 0) + int(addresses.size)
-            if pattern.feature not in first:
-                near = bisect.bisect_right(starts, int(addresses[0])) - 1
-                inside = near >= 0 and addresses[0] < ends[near]
-                first[pattern.feature] = (pattern.instruction, names[near] if inside else None)
-    return tuple(
-        FoundInstructions(feature=feature, instruction=first[feature][0], count=count, symbol=first[feature][1])
-        for feature, count in counts.items()
-    )
+            first, known = int(addresses[0]), found.get(feature)
+            near = bisect.bisect_right(starts, first) - 1
+            found[feature] = FoundInstructions(
+                feature=feature,
+                instruction=known.instruction if known else _mnemonic(code[first - start :], instruction_set),
+                count=int(addresses.size) + (known.count if known else 0),
+                symbol=known.symbol if known else names[near] if near >= 0 and first < ends[near] else None,
+            )
+    return tuple(found.values())
+
+
+def _mnemonic(code: bytes, instruction_set: instructions.InstructionSet) -> str:
+    decoded = decode(code[:8], "a64" if instruction_set == "A64" else "a32")
+    return decoded.text.partition(" ")[0].upper() if decoded.text != "unknown" else decoded.encoding
 
 
 def _symbols(elf: ELFFile) -> tuple[list[int], list[int], list[str], list[tuple[int, bool]]]:

@@ -10,8 +10,6 @@ from sandbox.graph import ModelGraph, Operator
 
 from .operator_tables import OnnxKernel, OnnxTable, OperatorTable, TfliteOperator, TfliteTable
 
-_STANDARD_IR = 3
-_CONTROL_FLOW = {"IF", "WHILE", "CALL_ONCE", "If", "Loop", "Scan"}
 _INSERTED_CASTS = {"float16", "bfloat16"}
 """ONNX Runtime puts a cast around nodes of these types that have no kernel but a float32 one (insert_cast_transformer.cc
 for float16)."""
@@ -29,7 +27,8 @@ def operator_findings(graph: ModelGraph, table: OperatorTable | None) -> tuple[O
         return tuple(_onnx(operator, kernels, table, graph) for operator in graph.operators)
     why = "no operator table of this build"
     return tuple(
-        _finding(operator, *(_custom(operator) if operator.custom else ("unknown", why))) for operator in graph.operators
+        _finding(operator, *(_custom(operator) if operator.custom else ("unknown", why)))
+        for operator in graph.operators
     )
 
 
@@ -179,7 +178,8 @@ def _has_body(operator: Operator, graph: ModelGraph) -> bool:
         schema = onnx.defs.get_schema(operator.type, min(graph.opsets.get("", 1), onnx.defs.onnx_opset_version()))
     except onnx.defs.SchemaError:
         return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+    # onnx's stubs leave these two out
+    return bool(getattr(schema, "has_function", False) or getattr(schema, "has_context_dependent_function", False))
 
 
 def _names_no_tensor(dtype: str) -> bool:
@@ -189,8 +189,3 @@ def _names_no_tensor(dtype: str) -> bool:
 def _spans(versions: Iterable[int]) -> str:
     found = sorted(versions)
     return f"{found[0]} to {found[-1]}" if len(found) > 1 else str(found[0])
-
-
-def is_control_flow(finding: OperatorFinding) -> bool:
-    """Whether the operator runs a subgraph."""
-    return finding.type in _CONTROL_FLOW

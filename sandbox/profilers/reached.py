@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 
 from sandbox import rundir
-from sandbox.compatibility.instructions import EMULATED_ANYWAY, identify
+from sandbox.compatibility.instructions import EMULATED_ANYWAY
 from sandbox.engines.base import COUNTS
+from sandbox.isa import a64_feature, decode
 from sandbox.measurements import ReachedCode
 
 from .symbols import Symbols
@@ -34,15 +35,15 @@ def reached_code(job_dir: Path, root: Path) -> tuple[ReachedCode, ...] | None:
     symbols = Symbols(maps, root)
     found: dict[tuple[str, str], ReachedCode] = {}
     for address, word in lines:
-        pattern = identify(word)
-        if pattern is None or pattern.feature not in EMULATED_ANYWAY:
+        feature = a64_feature(word)
+        if feature is None or feature not in EMULATED_ANYWAY:
             continue
         path = symbols.path(address) or "unknown"
-        if (path, pattern.feature) not in found:
+        if (path, feature) not in found:
             code = symbols.code(address)
-            found[path, pattern.feature] = ReachedCode(
-                feature=pattern.feature,
-                instruction=pattern.instruction,
+            found[path, feature] = ReachedCode(
+                feature=feature,
+                instruction=decode(word.to_bytes(4, "little"), "a64").text,
                 path=path,
                 function=code.function,
                 address=address,

@@ -21,7 +21,8 @@ from .inference import read_marks
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
-_MAP_LINE = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) ..x. ([0-9a-f]{1,16}) [0-9a-f:]+ \d+ +(/.*)")
+# QEMU 7.2 shows neighbouring read-only and executable parts of a file as one part, with the permissions of the first.
+_MAP_LINE = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) (?:..x|r--). ([0-9a-f]{1,16}) [0-9a-f:]+ \d+ +(/.*)")
 _MAPPING_SYMBOL = re.compile(r"\$[adtx](\.|$)")  # "ELF for the Arm Architecture", mapping symbols: not functions
 _C_NAMES: Sequence[tuple[str, str]] = (
     (r"^xnn_|^_ZN\d+xnn", "XNNPACK"),
