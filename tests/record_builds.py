@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import unquote
 
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
 from sandbox import process, rundir
@@ -108,7 +109,9 @@ def index_facts(runtime: str) -> IndexFacts:
         if "Found link" in line or "Skipping link" in line
         for match in _LINK.finditer(line)
     }
-    wheels = sorted(name for name in names if _WANTED_PLATFORM.search(name))
+    # pip also names the files of other projects that it finds in a folder of wheels
+    own = (name for name in names if canonicalize_name(name.partition("-")[0]) == runtime)
+    wheels = sorted(name for name in own if _WANTED_PLATFORM.search(name))
     if not wheels:
         sys.exit(f"pip found no wheels of {runtime}: {done.stderr[-500:]}")
     return IndexFacts(

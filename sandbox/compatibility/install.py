@@ -91,6 +91,12 @@ def tag_glibc(filename: str) -> str | None:
     return ".".join(str(part) for part in min(found)) if found else None
 
 
+def newest_version(index: IndexFacts) -> str:
+    """The newest version that is no pre-release."""
+    versions = [parse_wheel_filename(wheel.filename)[1] for wheel in index.wheels]
+    return str(max((each for each in versions if not each.is_prerelease), default=max(versions)))
+
+
 def _version(text: str) -> Version | None:
     try:
         return Version(text)

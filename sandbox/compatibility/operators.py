@@ -11,8 +11,7 @@ from sandbox.graph import ModelGraph, Operator
 from .operator_tables import OnnxKernel, OnnxTable, OperatorTable, TfliteOperator, TfliteTable
 
 _INSERTED_CASTS = {"float16", "bfloat16"}
-"""ONNX Runtime puts a cast around nodes of these types that have no kernel but a float32 one (insert_cast_transformer.cc
-for float16)."""
+"""ONNX Runtime casts around nodes of these types that only a float32 kernel fits (insert_cast_transformer.cc)."""
 
 
 def operator_findings(graph: ModelGraph, table: OperatorTable | None) -> tuple[OperatorFinding, ...]:
@@ -47,22 +46,16 @@ def delegations(findings: Sequence[OperatorFinding]) -> tuple[Delegation, ...]:
     )
 
 
-def model_problems(graph: ModelGraph, table: OperatorTable | None) -> Iterator[tuple[bool, str]]:
-    """(fatal, sentence) for what concerns the model as a whole: ONNX IR version and opsets."""
+def model_problems(graph: ModelGraph, table: OperatorTable | None) -> Iterator[str]:
+    """What keeps the model as a whole from loading: ONNX IR version and opset."""
     if not isinstance(table, OnnxTable):
         return
     if table.ir_version and graph.ir_version and graph.ir_version > table.ir_version:
-        yield (
-            True,
-            f"Unsupported model IR version: {graph.ir_version}, max supported IR version: {table.ir_version}: save it "
-            f"with model.ir_version = {table.ir_version}, or use a newer onnxruntime",
-        )
+        versions = f"{graph.ir_version}, max supported IR version: {table.ir_version}"
+        yield f"Unsupported model IR version: {versions}: set model.ir_version to that, or use a newer onnxruntime"
     opset = graph.opsets.get("", graph.opsets.get("ai.onnx"))
     if table.opset and opset and opset > table.opset:
-        yield (
-            True,
-            f"opset {opset} is newer than the {table.opset} that this build supports: export with opset {table.opset}",
-        )
+        yield f"opset {opset} is newer than the {table.opset} that this build supports: export with opset {table.opset}"
 
 
 def _finding(

@@ -3,6 +3,8 @@
 Runs in the guest, in a folder with ``ir.onnx`` and ``opset.onnx``, models of versions that nobody has yet.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from typing import Any

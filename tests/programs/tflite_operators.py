@@ -4,6 +4,8 @@ Runs in the guest, in a folder with ``template.json`` (a model with one operator
 and ``models/``: models of one operator each, called ``<OPERATOR>.<type>.tflite``.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import os
