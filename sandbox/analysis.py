@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import heap, illegal_instruction, out_of_memory, rundir, stats
+from .compatibility_checks import reached_check, with_run
+from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
@@ -67,6 +69,10 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
+    compatibility = _compatibility(run_dir, rows, failure, emulated=emulated)
+    of_the_run = failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated)
+    if compatibility is not None and failure is None and (reached := reached_check(compatibility)):
+        of_the_run = tuple(reached if check.id == "cpu" else check for check in of_the_run)
     checks = (
         memory_check(
             measured.peak_rss,
@@ -76,7 +82,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
             limit_source=record.device.memory_limit_source,
             enforced=outcome.limit_mechanism not in {"watchdog", "none"},
         ),
-        *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
+        *of_the_run,
     )
     result = Result(
         tool=Tool(version=record.tool_version),
@@ -104,6 +110,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
+        compatibility=compatibility,
     )
     return estimate(result, record) if emulated else result
 
@@ -171,6 +178,15 @@ def _operators(
         return rows, str(note) if note else None
     why = problem or str((report or {}).get("operators_unavailable") or "the runtime's profiler gave no rows")
     return ops.static_rows(record.model.operators, {}, why), why
+
+
+def _compatibility(
+    run_dir: Path, rows: tuple[Op, ...], failure: Failure | None, *, emulated: bool
+) -> Compatibility | None:
+    found = rundir.read_compatibility(run_dir)
+    if found is None or not emulated:
+        return found
+    return with_run(found, rows, rundir.read_reached(run_dir / "latency"), finished=failure is None)
 
 
 def _operator_memory(record: RunRecord) -> tuple[OperatorMemory, ...]:

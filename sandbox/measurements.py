@@ -47,6 +47,19 @@ class Code:
     """File and offset in it: the same in each run, as addresses are not."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReachedCode:
+    """An instruction that ran under emulation and that the device's core may lack."""
+
+    feature: str
+    """As ``/proc/cpuinfo`` names it."""
+    instruction: str
+    path: str
+    """The guest's file that holds it, or ``unknown``."""
+    function: str | None
+    address: int
+
+
 class IllegalInstruction(_Frozen):
     """What the core refused to execute."""
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from . import durations, native, rundir
 from .analysis import analyse
 from .budget import MemoryBudget, budget
+from .compatibility import Target, examine
+from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
@@ -38,6 +40,7 @@ from .plan import (
     resolve_shapes,
 )
 from .profilers.fault import describe_fault
+from .profilers.reached import note_reached
 from .profilers.symbols import describe_code
 from .progress import Progress
 from .record import (
@@ -98,6 +101,7 @@ def profile(
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
+        rundir.write_compatibility(run_dir, static_compatibility(plan, builder.store.directory))
         started, kept = time.monotonic(), builder.store.directory
         run_jobs(plan, builder.progress, cancel, durations.expected_seconds(kept, plan.graph))
         durations.remember(kept, plan.graph, time.monotonic() - started)
@@ -164,6 +168,19 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
             for step in static.steps
         ),
     )
+
+
+def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
+    """What the files alone tell of the build that will run."""
+    target = Target(
+        device=plan.device,
+        os=plan.os,
+        spec=plan.image.spec,
+        lock=plan.image.lock,
+        runtime=plan.runtime[0],
+        version=plan.runtime[1],
+    )
+    return examine(plan.graph, target, directory=data_directory("compatibility"), cache=cache)
 
 
 def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
@@ -322,4 +339,5 @@ def _finish(job: Job, future: Future[Outcome]) -> bool:
         describe_fault(job.run_dir, job.image.root)
     if job.counting is not None:
         describe_code(job.run_dir, report, job.image.root)
+        note_reached(job.run_dir, job.image.root)
     return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None
