@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import DataFileError
-from .measurements import Counts, HeapOwner, Op, Phase
+from .measurements import AllocatorPhase, Counts, HeapOwner, Op, Phase
 from .metrics import Quantity, Unavailable
 from .record import Device, Image, Model
 
@@ -93,7 +93,8 @@ class HeapShare(_Frozen):
 
 
 class Heap(_Frozen):
-    """Allocations as massif counted them in the heap run."""
+    """Allocations: sizes and owners as massif counted them in the heap run, calls and fragmentation of the latency
+    run."""
 
     peak: Quantity
     owners: tuple[HeapShare, ...]
@@ -101,8 +102,12 @@ class Heap(_Frozen):
     overhead: Quantity
     """What the allocator added to what was asked for: headers and rounding."""
     fragmentation: Quantity
-    """Free memory between blocks in use, which the allocator cannot give back."""
+    """Free memory between blocks in use, which the allocator cannot give back, after the last inference."""
     allocator_calls: Quantity
+    """That asked for memory, from the load of the model to its last inference."""
+    inference_calls: Quantity = Unavailable(unavailable="the run did not look at the allocator")
+    """The same in one inference."""
+    allocator_phases: tuple[AllocatorPhase, ...] = ()
     sites_unavailable: str | None
     by_library: tuple[HeapSite, ...]
     sites: tuple[HeapSite, ...]
