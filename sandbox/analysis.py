@@ -19,6 +19,7 @@ from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
 from .profilers.counts import Marks, Work
+from .profilers.last_seen import last_seen
 from .record import Device, Model, RunRecord
 from .result import (
     Engine,
@@ -52,7 +53,8 @@ def _result(run_dir: Path) -> Result:
     phases = rundir.read_phases(latency_dir)
     failure = find_failure(outcome, report, phases, record.device.memory_limit_bytes)
     _refuse_wrong_inputs(report)
-    exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
+    seen = last_seen(run_dir, phases[-1][0] if phases else "start") if outcome.out_of_memory else None
+    exhausted = out_of_memory.explain(failure, outcome, report, phases, record, seen=seen)
     if failure and exhausted:
         failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))
     emulated = outcome.emulator is not None

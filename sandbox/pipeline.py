@@ -51,9 +51,11 @@ from .record import (
 from .resources import data_directory
 from .result import Result
 from .static.memory import plan_for
-from .verdict import find_failure
+from .verdict import Failure, find_failure
 
 _PARALLEL = 3
+_NEEDS = 200
+"""Of how many operators, the greediest, a run's record tells what they need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +142,10 @@ def static_needs(
     found = [
         Need(part=part.name, what=f"{part.name} ({part.source})", size_bytes=part.size_bytes) for part in plan.parts
     ]
-    if top := plan.peak_step:
-        what = f"{top.type} {top.name} (operator {top.index})"
-        found.append(Need(part="operator", what=what, size_bytes=top.total_bytes))
+    steps = sorted(plan.steps, key=lambda step: -step.total_bytes)[:_NEEDS]
+    for step in steps:
+        what = f"{step.type} {step.name} (operator {step.index})"
+        found.append(Need(part="operator", what=what, size_bytes=step.total_bytes, operator=step.index))
     return tuple(found)
 
 
@@ -167,25 +170,31 @@ def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator
 
 
 def run_jobs(plan: Plan, progress: Progress) -> None:
-    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too."""
-    cancel = threading.Event()
+    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too.
+
+    Only where memory ran out the operator run goes on to the same end: it tells which operator that is.
+    """
+    cancels = {job.name: threading.Event() for job in plan.jobs}
     names = ", ".join(job.name for job in plan.jobs)
     with (
         progress.task(f"running {names} on {plan.device.id}", total=len(plan.jobs)) as advance,
         ThreadPoolExecutor(_PARALLEL) as pool,
     ):
-        pending: dict[Future[Outcome], Job] = {pool.submit(plan.engine.run, job, cancel): job for job in plan.jobs}
+        pending: dict[Future[Outcome], Job] = {
+            pool.submit(plan.engine.run, job, cancels[job.name]): job for job in plan.jobs
+        }
         try:
             while pending:
                 # a bounded wait, so that Ctrl-C is seen between two of them
                 done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     job = pending.pop(future)
-                    if _finish(job, future) and job.name == "latency":
-                        cancel.set()
+                    failure = _finish(job, future)
+                    if failure and job.name == "latency":
+                        _cancel(cancels, but="operators" if failure.check == "memory" else None)
                     advance(1)
         finally:
-            cancel.set()
+            _cancel(cancels)
 
 
 def replay(request: ProfileRequest, run_dir: Path) -> Result:
@@ -267,15 +276,21 @@ def _hardware(device: DeviceSpec) -> Hardware:
     )
 
 
-def _finish(job: Job, future: Future[Outcome]) -> bool:
-    """Write how the job ended; True when the model failed in it. A job that was cancelled leaves no outcome."""
+def _cancel(cancels: Mapping[str, threading.Event], *, but: str | None = None) -> None:
+    for name, cancel in cancels.items():
+        if name != but:
+            cancel.set()
+
+
+def _finish(job: Job, future: Future[Outcome]) -> Failure | None:
+    """Write how the job ended, and how the model failed in it if it did. A job that was cancelled leaves no outcome."""
     try:
         outcome = future.result()
     except Cancelled:
-        return False
+        return None
     rundir.require_room(job.run_dir)
     rundir.write_outcome(job.run_dir, outcome)
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
     if job.counting is not None:
         describe_code(job.run_dir, report, job.image.root)
-    return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None
+    return find_failure(outcome, report, phases, job.memory_limit_bytes)

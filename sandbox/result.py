@@ -162,7 +162,9 @@ class OutOfMemory(_Frozen):
     held: Quantity
     asked: Quantity
     under_way: str | None
-    """The operator or allocation that by the model file takes most in that phase."""
+    """The operator that ran, or else the operator or allocation that by the model file takes most in that phase."""
+    under_way_seen: bool = False
+    """Whether it was seen: in the operator run, which was killed in the same phase under the same limit."""
     under_way_needs: Quantity
 
 

@@ -36,7 +36,10 @@ class AllocatorLog:
         number = ctypes.c_size_t if new else ctypes.c_uint
         self._mallinfo.restype = type("mallinfo", (ctypes.Structure,), {"_fields_": [(f, number) for f in FIELDS]})
         if counted:
-            self.functions = {name: _address(library, name) for name in FUNCTIONS}
+            for name in FUNCTIONS:
+                address = _address(library, name)
+                if address not in self.functions.values():  # one function may have two names
+                    self.functions[name] = address
 
     def end_of(self, phase: str) -> None:
         """Note what the allocator holds now, and have the calls until now written to the file of marks."""

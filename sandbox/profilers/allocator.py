@@ -1,4 +1,4 @@
-"""What the runner noted of glibc's allocator, and the plugin of calls to it → calls and fragmentation by phase. Pure."""
+"""The runner's notes on glibc's allocator, and the plugin's on calls to it → both by phase. Pure."""
 
 from __future__ import annotations
 

@@ -33,6 +33,8 @@ class Thread:
     """Of these, in loops that only wait for other threads."""
     classes: Mapping[InstructionClass, int]
     """Instructions that were not waiting; empty while the thread lives."""
+    operator: tuple[int, int] | None = None
+    """(subgraph, index) of the model's operator that it runs, where the runtime's profiler told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ def parse_counters(data: bytes) -> Counters:
                 retired=int(row["retired"]),
                 waited=int(row["waited"]),
                 classes=_by_class(row["classes"]),
+                operator=_operator(int(row["operator"])),
             )
             for row in rows
         ),
@@ -242,6 +245,10 @@ def _by_class(counts: Any) -> dict[InstructionClass, int]:
     return {name: int(count) for name, count in zip(CLASSES, counts, strict=False) if int(count) > 0}
 
 
+def _operator(told: int) -> tuple[int, int] | None:
+    return (told >> 32, (told & 0xFFFFFFFF) - 1) if told & 0xFFFFFFFF else None
+
+
 def _counter_types(np: Any) -> tuple[Any, Any]:
     """`struct counts` up to its threads, and `struct counts_thread`."""
     head = np.dtype(
@@ -254,16 +261,16 @@ def _counter_types(np: Any) -> tuple[Any, Any]:
     )
     thread = np.dtype(
         {
-            "names": ["retired", "waited", "classes"],
-            "formats": ["<u8", "<u8", ("<u8", (len(CLASSES),))],
-            "offsets": [0, 16, 48],
+            "names": ["retired", "waited", "classes", "operator"],
+            "formats": ["<u8", "<u8", ("<u8", (len(CLASSES),)), "<u8"],
+            "offsets": [0, 16, 48, 48 + 8 * len(CLASSES)],
             "itemsize": 256,
         }
     )
     return head, thread
 
 
-def _mark_types(np: Any) -> tuple[Any, Any, Any]:
+def _mark_types(np: Any) -> tuple[Any, Any, Any, Any]:
     """`struct mark_block`, `struct mark_delta`, `struct mark_calls` and `struct mark_entry`."""
     block = np.dtype(
         [("kind", "<u4"), ("index", "<u4"), ("address", "<u8"), ("length", "<u4"), ("reserved", "<u4"),
