@@ -61,7 +61,6 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     _refuse_wrong_inputs(report)
     refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
     failure = illegal_instruction.explain(failure, refused, outcome, record)
-    exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
     seen = last_seen(run_dir, phases[-1][0] if phases else "start") if outcome.out_of_memory else None
     exhausted = out_of_memory.explain(failure, outcome, report, phases, record, seen=seen)
     if failure and exhausted:
