@@ -100,11 +100,16 @@ class Prediction:
     predicted_seconds: float
 
 
-def left_out_predictions(directory: Path, devices: Path) -> tuple[Prediction, ...]:
-    """Of every row that is fitted, in the order of ``fits.toml``. Raises `DataFileError`."""
-    inputs = gather(directory, devices, load_fit_plans(directory / PLANS))
+def left_out_predictions(directory: Path, devices: Path, only: str | None = None) -> tuple[Prediction, ...]:
+    """Of every row that is fitted, in the order of ``fits.toml``, or of ``only`` one calibration's. Raises
+    `DataFileError`."""
+    plans = load_fit_plans(directory / PLANS)
+    groups = {plan.group for plan in plans if only in {None, plan.id}}
+    inputs = gather(directory, devices, [plan for plan in plans if plan.group in groups])
     found = []
     for given in inputs:
+        if only not in {None, given.plan.id}:
+            continue
         rows = rows_of(given)
         group = [rows_of(other) for other in inputs if other.plan.group == given.plan.group]
         ratios = left_out(rows, group, by_family if len(rows.families) > 1 else by_model)
