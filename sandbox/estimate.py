@@ -138,9 +138,10 @@ def kernel_library(result: Result) -> str | None:
 
     Where operators are not counted, what the runtime says of all of them.
     """
-    if any(isinstance(op.instructions, Metric) for op in result.ops):
-        return _dominant(result.ops, _library)
-    said = {_library(op) for op in result.ops}
+    ran = [op for op in result.ops if op.status in {"native", "delegated"}]
+    if any(isinstance(op.instructions, Metric) for op in ran):
+        return _dominant(ran, _library)
+    said = {_library(op) for op in ran}
     return said.pop() if len(said) == 1 else None
 
 

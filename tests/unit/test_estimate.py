@@ -190,7 +190,8 @@ def test_without_counts_of_operators_the_runtime_s_word_is_taken(
 ) -> None:
     nothing = Unavailable(unavailable="not counted")
     ops = (op(n, 0.5, delegate=each).model_copy(update={"instructions": nothing}) for n, each in enumerate(delegates))
-    assert kernel_library(given(*ops)) == library
+    outside = op(9, 0.01, delegate=None).model_copy(update={"status": "outside"})
+    assert kernel_library(given(*ops, outside)) == library
 
 
 def own_kernels(index: int, share: float, library: str) -> Op:
