@@ -37,6 +37,8 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _HINT = "make it again: edge-sandbox calibration fit"
+LONGEST_TAIL = 10.0
+"""A 95th percentile of more medians is the load of other programs, not the model's."""
 
 
 class _Frozen(BaseModel):
@@ -144,7 +146,7 @@ class Calibration(_Frozen):
     """These three: see `sandbox.record.Traffic`."""
     interval: _Positive
     """Half the width of the 90 % interval, as a natural logarithm of the ratio to the estimate."""
-    tail: Annotated[float, Field(ge=1, le=10)] | None
+    tail: Annotated[float, Field(ge=1, le=LONGEST_TAIL)] | None
     """95th percentile over the median, where the sources print both."""
     slots_per_instruction: tuple[_NotNegative, _NotNegative]
     """The least and the most among the fitted models: outside, nothing was measured."""

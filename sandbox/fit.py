@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .calibration import TERMS, Calibration, DType, Evidence, Library, Provenance, Slots, Term, amounts
+from .calibration import LONGEST_TAIL, TERMS, Calibration, DType, Evidence, Library, Provenance, Slots, Term, amounts
 from .device import DeviceSpec
 from .errors import DataFileError
 from .json_file import first_problem
@@ -216,14 +216,15 @@ def _matches(row: MeasuredRow, where: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _tail(plan: FitPlan, rows: Iterable[MeasuredRow]) -> float | None:
-    """The median ratio of the 95th percentile to the median."""
+    """The median ratio of the 95th percentile to the median; None also where other programs stretched it absurdly."""
     where = plan.tail_where or plan.where
     ratios = sorted(
         row.p95_ms / row.p50_ms
         for row in rows
         if row.p95_ms and row.p50_ms and row.dtype in plan.dtypes and _matches(row, where)
     )
-    return rounded(max(1.0, ratios[len(ratios) // 2])) if ratios else None
+    middle = max(1.0, ratios[len(ratios) // 2]) if ratios else None
+    return rounded(middle) if middle is not None and middle <= LONGEST_TAIL else None
 
 
 def _architecture(os: str) -> Literal["arm64", "armhf", "amd64"]:

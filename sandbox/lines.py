@@ -66,7 +66,8 @@ def solve(found: Sequence[Point], name: str, terms: Sequence[Term]) -> Line:
             hint="measure more models: better 10 of several families",
         )
     rows = [[p.slots, *(p.amounts[term] for term in terms)] for p in found]
-    table = np.array(rows) / np.array([[p.seconds] for p in found])
+    with np.errstate(all="ignore"):  # what comes of a time of zero is refused below, in words
+        table = np.array(rows) / np.array([[p.seconds] for p in found])
     if not np.isfinite(table).all():
         raise DataFileError(
             f"{name}: a count over its time is no finite number", hint="look for a time of zero or a damaged count"

@@ -177,6 +177,10 @@ def check(directory: DirectoryOption = None) -> None:
     found = differences(source, made)
     if found:
         raise DataFileError("\n".join(f"{source}: {line}" for line in found), hint="edge-sandbox calibration fit")
+    for each in made:
+        if each.evidence and each.evidence.interval_coverage is not None:
+            covered = f"{each.evidence.interval_coverage:.0%} of {each.evidence.rows} rows of left-out families"
+            typer.echo(f"{each.id}: ±{_percent(each.interval)} covers {covered}")
     typer.echo(f"{source}: {len(made)} calibrations follow from their rows and counts")
 
 

@@ -131,6 +131,30 @@ def test_the_95th_percentile_is_the_median_ratio() -> None:
     assert fit.calibrate(given_rows(measured), [given_rows(measured)]).tail == pytest.approx(1.1)
 
 
+def test_a_95th_percentile_that_other_programs_made_is_none() -> None:
+    measured = tuple(each.model_copy(update={"p95_ms": (each.p50_ms or 0) * 23}) for each in rows())
+    assert fit.calibrate(given_rows(measured), [given_rows(measured)]).tail is None
+
+
+@pytest.mark.parametrize("milliseconds", [math.inf, -5.0, 0.0])
+def test_a_time_that_is_none_is_refused(milliseconds: float) -> None:
+    with pytest.raises(ValueError, match="p50_ms"):
+        row(MODELS[0], milliseconds)
+
+
+def test_an_infinite_ratio_is_refused() -> None:
+    tiny = tuple(each.model_copy(update={"p50_ms": 5e-324}) for each in rows())
+    with pytest.raises(DataFileError, match="no finite number"):
+        fit.calibrate(given_rows(tiny), [given_rows(tiny)])
+
+
+def test_counts_that_do_not_say_what_operators_move_are_refused() -> None:
+    plan = PLAN.model_copy(update={"terms": ("im2col_byte",)})
+    with pytest.raises(DataFileError, match=r"does not say how much im2col_byte there is") as caught:
+        fit.points(plan, rows(), counts(), SLOTS)
+    assert caught.value.hint == "edge-sandbox calibration count --again"
+
+
 def test_too_few_models_are_refused() -> None:
     with pytest.raises(DataFileError, match="2 models for 2 numbers"):
         fit.calibrate(given_rows(rows()[:2]), [given_rows(rows()[:2])])
