@@ -95,7 +95,7 @@ def test_documents_that_are_none_are_refused(
     document: Path, tmp_path: Path, options: tuple[str, ...], change: Callable[[Any], object], text: str
 ) -> None:
     bad = changed(document, tmp_path, change)
-    sources = (document, *options, bad) if options else (bad,)
+    sources: tuple[str | Path, ...] = (document, *options, bad) if options else (bad,)
     assert_refused(edge_sandbox("report", *sources), 3, "changed.json", text)
 
 
