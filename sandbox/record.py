@@ -54,10 +54,12 @@ class Need(_Frozen):
     """A share of the memory that the model file announces."""
 
     part: str
-    """``operator`` for the one that sets the peak of the activations, else the part's name in the static plan."""
+    """``operator`` for one that runs, else the part's name in the static plan."""
     what: str
     """For people."""
     size_bytes: int
+    operator: int | None = None
+    """Index of the operator in the model file."""
 
 
 class OperatorNeed(_Frozen):
@@ -110,6 +112,8 @@ class DeviceRecord(Device):
     """None in folders of versions that wrote none: their latency is not calibrated."""
     swap_bytes: int = 0
     """Of the limit, what the device has as swap."""
+    features: tuple[str, ...] = ()
+    """The core's features as /proc/cpuinfo names them; empty in folders of versions that wrote none."""
     zram_left_out_bytes: int = 0
     """Size of the device's zram, which ``--swap`` does not count."""
 

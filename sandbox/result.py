@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .compatibility_result import Compatibility
 from .errors import DataFileError
-from .measurements import Counts, HeapOwner, Op, Phase
+from .frames import memory_frame, ops_frame
+from .measurements import AllocatorPhase, Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
 from .microcontroller.outcome import MicrocontrollerPart
 from .record import Device, Image, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash", "regression"]
@@ -95,7 +99,8 @@ class HeapShare(_Frozen):
 
 
 class Heap(_Frozen):
-    """Allocations as massif counted them in the heap run."""
+    """Allocations: sizes and owners as massif counted them in the heap run, calls and fragmentation of the latency
+    run."""
 
     peak: Quantity
     owners: tuple[HeapShare, ...]
@@ -103,8 +108,12 @@ class Heap(_Frozen):
     overhead: Quantity
     """What the allocator added to what was asked for: headers and rounding."""
     fragmentation: Quantity
-    """Free memory between blocks in use, which the allocator cannot give back."""
+    """Free memory between blocks in use, which the allocator cannot give back, after the last inference."""
     allocator_calls: Quantity
+    """That asked for memory, from the load of the model to its last inference."""
+    inference_calls: Quantity = Unavailable(unavailable="the run did not look at the allocator")
+    """The same in one inference."""
+    allocator_phases: tuple[AllocatorPhase, ...] = ()
     sites_unavailable: str | None
     by_library: tuple[HeapSite, ...]
     sites: tuple[HeapSite, ...]
@@ -209,7 +218,9 @@ class OutOfMemory(_Frozen):
     held: Quantity
     asked: Quantity
     under_way: str | None
-    """The operator or allocation that by the model file takes most in that phase."""
+    """The operator that ran, or else the operator or allocation that by the model file takes most in that phase."""
+    under_way_seen: bool = False
+    """Whether it was seen: in the operator run, which was killed in the same phase under the same limit."""
     under_way_needs: Quantity
 
 
@@ -243,6 +254,8 @@ class Result(_Frozen):
     file does not tell, and in older documents."""
     out_of_memory: OutOfMemory | None
     """Only when the run failed for want of memory."""
+    illegal_instruction: IllegalInstruction | None = None
+    """Only when the core refused an instruction and the guest could say which."""
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]
@@ -252,6 +265,14 @@ class Result(_Frozen):
     """Only where the result was compared with an earlier one."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory and heap above are then unavailable."""
+
+    def ops_frame(self) -> pd.DataFrame:
+        """The operators as a pandas table; see `frames.ops_frame`."""
+        return ops_frame(self.ops)
+
+    def memory_frame(self) -> pd.DataFrame:
+        """The resident memory over time as a pandas table; see `frames.memory_frame`."""
+        return memory_frame(self.memory.timeline, self.memory.phases)
 
 
 def schema() -> dict[str, Any]:

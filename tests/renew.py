@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sandbox import ceiling_result, check_result
+from sandbox import ceiling_result, check_result, comparison
 from sandbox.analysis import analyse
 from sandbox.check import CheckRequest, check
 from sandbox.reports import check_terminal, junit, markdown, terminal
@@ -21,6 +21,7 @@ from .record_runs import PROJECT, RECORDINGS, RUNS
 
 SCHEMA = PROJECT / "docs" / "result.schema.json"
 CEILING_SCHEMA = PROJECT / "docs" / "ceiling.schema.json"
+COMPARE_SCHEMA = PROJECT / "docs" / "compare.schema.json"
 CHECK_SCHEMA = PROJECT / "docs" / "check.schema.json"
 REPORTS = PROJECT / "tests" / "data" / "reports"
 CHECK_REPORT = REPORTS / "check.txt"
@@ -39,6 +40,7 @@ def made() -> Mapping[Path, str]:
     }
     checks = {
         CEILING_SCHEMA: json.dumps(ceiling_result.schema(), indent=1) + "\n",
+        COMPARE_SCHEMA: json.dumps(comparison.schema(), indent=1) + "\n",
         CHECK_SCHEMA: json.dumps(check_result.schema(), indent=1) + "\n",
         CHECK_REPORT: check_terminal.render(example_check()),
     }

@@ -10,8 +10,9 @@ import typer
 from sandbox.errors import DataFileError, UsageError
 from sandbox.resources import data_directory
 
-from .common import MirrorOption, QuietOption, StderrProgress, image_builder
+from .common import MirrorOption, QuietOption, VerboseOption, image_builder
 from .options import OsOption, ThreadsOption
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.calibration import Calibration, DType, Errors
@@ -74,6 +75,7 @@ def fit(
     output: Annotated[Path | None, typer.Option(help="Folder to write to. Default: the calibration folder.")] = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Fit measured times to counts and write calibrations: all that fits.toml describes, or one from your own board.
 
@@ -122,6 +124,7 @@ def measure(
     ] = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Time a fixed suite of models and operators on this very board, to fit a calibration from or to send in.
 
@@ -180,6 +183,7 @@ def count(
     again: Annotated[bool, typer.Option("--again", help="Count anew what is already there.")] = False,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Count the published models under emulation again; takes hours for all, and keeps what is done."""
     from sandbox.engines.guard import guard  # noqa: PLC0415

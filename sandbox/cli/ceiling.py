@@ -19,7 +19,7 @@ from .common import (
     FormatChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -37,6 +37,7 @@ from .options import (
     SwapOption,
     TimeoutOption,
 )
+from .stderr_progress import StderrProgress
 
 
 def ceiling(
@@ -60,6 +61,7 @@ def ceiling(
     output: OutputOption = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Find the smallest RAM in which a model loads and infers, to 1 %, by at most 10 runs.
 

@@ -32,6 +32,10 @@ ShapeOption = Annotated[
     list[str] | None, typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeatable.")
 ]
 TimeoutOption = Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")]
+LatencyBudgetOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms."),
+]
 FormatOption = Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")]
 ReportOption = Annotated[ReportChoice, typer.Option("--format", help="Report on stdout.")]
 BaselineOption = Annotated[

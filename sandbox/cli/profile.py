@@ -19,7 +19,7 @@ from .common import (
     MirrorOption,
     QuietOption,
     ReportChoice,
-    StderrProgress,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -30,6 +30,7 @@ from .options import (
     BaselineOption,
     DeviceOption,
     EngineOption,
+    LatencyBudgetOption,
     LatencyIncreaseOption,
     MemoryIncreaseOption,
     MemoryOption,
@@ -45,9 +46,12 @@ from .options import (
     ThreadsOption,
     TimeoutOption,
 )
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
+    from sandbox.image.build import ImageBuilder
+    from sandbox.plan import ProfileRequest
 
 
 def profile(
@@ -74,9 +78,7 @@ def profile(
     ] = None,
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
-    latency_budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms.")
-    ] = None,
+    latency_budget: LatencyBudgetOption = None,
     baseline: BaselineOption = None,
     max_latency_increase: LatencyIncreaseOption = None,
     max_memory_increase: MemoryIncreaseOption = None,
@@ -89,13 +91,13 @@ def profile(
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run a model on an emulated device: does it fit, with which operators, in how much memory?
 
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
     from sandbox.engines.guard import guard  # noqa: PLC0415
-    from sandbox.pipeline import prepare  # noqa: PLC0415
     from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
     from sandbox.plan import ProfileRequest  # noqa: PLC0415
     from sandbox.regression import against  # noqa: PLC0415
@@ -128,15 +130,26 @@ def profile(
     builder = image_builder(mirror, progress)
     with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
         if dry_run:
-            from .dry_run import render_plan  # noqa: PLC0415
-
-            write_report(render_plan(prepare(request, folder, builder, protector)), output)
+            write_report(_planned(request, folder, builder, protector), output)
             return
         result = run_profile(request, folder, builder, protector)
     if earlier is not None:
         result = against(result, *earlier)
     write_report(render(result, format_, output), output)
     raise typer.Exit(EXIT_CODES[result.verdict.status])
+
+
+def _planned(request: ProfileRequest, folder: Path, builder: ImageBuilder, protector: Guard) -> str:
+    from sandbox import pipeline  # noqa: PLC0415
+    from sandbox.microcontroller import profile as microcontroller  # noqa: PLC0415
+    from sandbox.microcontroller.board import is_microcontroller  # noqa: PLC0415
+    from sandbox.resources import data_directory  # noqa: PLC0415
+
+    from .dry_run import render_microcontroller, render_plan  # noqa: PLC0415
+
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return render_microcontroller(microcontroller.prepare(request, folder, builder, protector))
+    return render_plan(pipeline.prepare(request, folder, builder, protector))
 
 
 @contextlib.contextmanager

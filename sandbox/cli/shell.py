@@ -13,8 +13,9 @@ from sandbox.errors import UsageError
 from sandbox.progress import Silent
 from sandbox.units import format_duration, parse_duration, parse_size
 
-from .common import MirrorOption, QuietOption, StderrProgress, enter_own_scope, image_builder, run_folder
+from .common import MirrorOption, QuietOption, VerboseOption, enter_own_scope, image_builder, run_folder
 from .options import DeviceOption, MemoryOption, OsOption
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.shell import ShellOutcome
@@ -41,6 +42,7 @@ def shell(
     run_dir: Annotated[Path | None, typer.Option(help="Keep here what the program writes to /edge/run.")] = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run any program on the emulated device, with the device's clock: one cycle for each instruction.
 
