@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sandbox.analysis import analyse
+from sandbox.reports import html
+
+from .record_runs import PROJECT, RUNS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+PICTURE = PROJECT / "docs" / "report.png"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),  # root has no user namespace of its own
@@ -38,3 +46,18 @@ def started() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def main() -> None:
+    """``python -m tests.browser``: take docs/report.png, the top of the HTML report of the run `calibrated`."""
+    text = html.render(analyse(RUNS / "calibrated"))
+    with tempfile.TemporaryDirectory(prefix="edge-sandbox-picture-") as folder, started() as browser:
+        path = Path(folder) / "report.html"
+        path.write_text(text, encoding="utf-8")
+        page = browser.new_page(viewport={"width": 1000, "height": 1120}, color_scheme="light")
+        page.goto(path.as_uri())
+        page.screenshot(path=PICTURE)
+
+
+if __name__ == "__main__":
+    main()
