@@ -1,6 +1,7 @@
-"""``python -m tests.compare_memory [FOLDER]``: predict and emulate peaks of many models, for docs/memory_predictions.md.
+"""``python -m tests.compare_memory [FOLDER]``: predict and emulate many models, for docs/memory_predictions.md.
 
-The models are those of the zoo and, in ``FOLDER``, those of MLPerf Tiny. Each model runs once on a Raspberry Pi 4 with the local engine; the prediction is that of `edge-sandbox check`.
+The models are those of the zoo and, in ``FOLDER``, those of MLPerf Tiny. Each runs once on a Raspberry Pi 4 with the
+local engine; the prediction is that of `edge-sandbox check`.
 """
 
 from __future__ import annotations
