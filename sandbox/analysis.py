@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import heap, out_of_memory, rundir, stats
+from . import heap, illegal_instruction, out_of_memory, rundir, stats
+from .compatibility_checks import reached_check, with_run
+from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
@@ -26,6 +29,7 @@ from .result import (
     Heap,
     Latency,
     Memory,
+    OperatorMemory,
     Result,
     Runtime,
     Tool,
@@ -36,23 +40,27 @@ _NOT_EMULATED = "the native engine runs on this host's own core: instructions ar
 _ENDED_EARLY = "the model did not run to its end"
 
 
-def analyse(run_dir: Path) -> Result:
-    """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs)."""
+def analyse(run_dir: Path, record: RunRecord | None = None) -> Result:
+    """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs).
+
+    ``record``: what was run, where that is not to be read from the folder.
+    """
     try:
-        return _result(run_dir)
+        return _result(run_dir, record or rundir.read_record(run_dir))
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{error.title}.{'.'.join(str(part) for part in first['loc'])}"
         raise DataFileError(f"{run_dir}: {where}: {first['msg']}", hint="run the profile again") from error
 
 
-def _result(run_dir: Path) -> Result:
-    record = rundir.read_record(run_dir)
+def _result(run_dir: Path, record: RunRecord) -> Result:
     latency_dir = run_dir / "latency"
     outcome, report = rundir.read_outcome(latency_dir), rundir.read_runner_report(latency_dir)
     phases = rundir.read_phases(latency_dir)
     failure = find_failure(outcome, report, phases, record.device.memory_limit_bytes)
     _refuse_wrong_inputs(report)
+    refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
+    failure = illegal_instruction.explain(failure, refused, outcome, record)
     seen = last_seen(run_dir, phases[-1][0] if phases else "start") if outcome.out_of_memory else None
     exhausted = out_of_memory.explain(failure, outcome, report, phases, record, seen=seen)
     if failure and exhausted:
@@ -64,6 +72,10 @@ def _result(run_dir: Path) -> Result:
     rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
+    compatibility = _compatibility(run_dir, rows, failure, emulated=emulated)
+    of_the_run = failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated)
+    if compatibility is not None and failure is None and (reached := reached_check(compatibility)):
+        of_the_run = tuple(reached if check.id == "cpu" else check for check in of_the_run)
     checks = (
         memory_check(
             measured.peak_rss,
@@ -73,7 +85,7 @@ def _result(run_dir: Path) -> Result:
             limit_source=record.device.memory_limit_source,
             enforced=outcome.limit_mechanism not in {"watchdog", "none"},
         ),
-        *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
+        *of_the_run,
     )
     result = Result(
         tool=Tool(version=record.tool_version),
@@ -95,10 +107,13 @@ def _result(run_dir: Path) -> Result:
         latency=_latency(record, report, works, outcome, failure, source=source),
         ops=rows,
         ops_unavailable=ops_unavailable,
+        operator_memory=_operator_memory(record),
         out_of_memory=exhausted,
+        illegal_instruction=refused,
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
+        compatibility=compatibility,
     )
     return estimate(result, record) if emulated else result
 
@@ -166,6 +181,31 @@ def _operators(
         return rows, str(note) if note else None
     why = problem or str((report or {}).get("operators_unavailable") or "the runtime's profiler gave no rows")
     return ops.static_rows(record.model.operators, {}, why), why
+
+
+def _compatibility(
+    run_dir: Path, rows: tuple[Op, ...], failure: Failure | None, *, emulated: bool
+) -> Compatibility | None:
+    found = rundir.read_compatibility(run_dir)
+    if found is None or not emulated:
+        return found
+    return with_run(found, rows, rundir.read_reached(run_dir / "latency"), finished=failure is None)
+
+
+def _operator_memory(record: RunRecord) -> tuple[OperatorMemory, ...]:
+    def size(value: int, source: str) -> Metric:
+        return Metric(value=value, unit="byte", mode="predicted", source=source)
+
+    return tuple(
+        OperatorMemory(
+            index=need.index,
+            type=need.type,
+            name=need.name,
+            live=size(need.live_bytes, "tensors alive in this step"),
+            workspace=size(need.workspace_bytes, "temporaries of the kernel"),
+        )
+        for need in record.operator_needs
+    )
 
 
 def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:

@@ -62,6 +62,18 @@ class Need(_Frozen):
     """Index of the operator in the model file."""
 
 
+class OperatorNeed(_Frozen):
+    """What one operator of the model file takes while it runs, by the file's shapes."""
+
+    index: int
+    type: str
+    name: str
+    live_bytes: int
+    """All tensors that are alive in its step."""
+    workspace_bytes: int
+    """Its own temporaries."""
+
+
 class Device(_Frozen):
     """The device that was emulated."""
 
@@ -70,7 +82,8 @@ class Device(_Frozen):
     core: str
     cores: int
     emulated_cpu: str
-    page_size_bytes: int
+    page_size_bytes: int | None
+    """None for a microcontroller, which has no pages."""
     ram_bytes: int
 
 
@@ -88,6 +101,7 @@ class Hardware(_Frozen):
 class DeviceRecord(Device):
     """The device and what was taken of it for the run."""
 
+    page_size_bytes: int
     available: Quantity
     """RAM that a process may use on the idle device."""
     memory_limit_bytes: int
@@ -98,6 +112,8 @@ class DeviceRecord(Device):
     """None in folders of versions that wrote none: their latency is not calibrated."""
     swap_bytes: int = 0
     """Of the limit, what the device has as swap."""
+    features: tuple[str, ...] = ()
+    """The core's features as /proc/cpuinfo names them; empty in folders of versions that wrote none."""
     zram_left_out_bytes: int = 0
     """Size of the device's zram, which ``--swap`` does not count."""
 
@@ -147,5 +163,7 @@ class RunRecord(_Frozen):
     """Names of the job folders."""
     needs: tuple[Need, ...] = ()
     """What the static plan says; empty where it says nothing, and in older records."""
+    operator_needs: tuple[OperatorNeed, ...] = ()
+    """In the order of the file; empty where the static plan says nothing, and in older records."""
     latency_budget_seconds: float | None = None
     """``--latency-budget``."""

@@ -62,6 +62,9 @@ enum counts_call {
     COUNTS_CALLS,      /* (address): write how often the function that begins there has been called to <pid>.marks */
 };
 
+/* <pid>.crypto: text, a line for each cryptographic A64 instruction that was translated: its address and its word, both in
+ * hexadecimal. */
+
 /* <pid>.marks: records in order. Each begins with its kind. */
 #define MARK_BLOCK 1u
 #define MARK_DELTA 2u

@@ -16,6 +16,7 @@ from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, Heap, Latency, Result
 from sandbox.units import format_count, format_duration, format_size
 
+from .changes_terminal import changes
 from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
 
 _SLOWEST = 5
@@ -46,6 +47,8 @@ def _lines(result: Result) -> Iterator[Text]:
     yield from _memory(result)
     yield from _latency(result)
     yield from _operators(result)
+    if result.baseline is not None:
+        yield from changes(result.baseline)
     yield from _verdict(result)
 
 
@@ -172,7 +175,12 @@ def _operators(result: Result) -> Iterator[Text]:
     else:
         yield row("native", f"unknown of {len(result.ops)} in the model: none was seen to its end")
     for kind, detail in dict.fromkeys((op.type, op.detail) for op in result.ops if op.status == "missing"):
-        yield row("missing", f"{clean(kind)}: {clean(detail or 'not in this build')}", style="red")
+        told = detail and any(detail in reason for reason in result.verdict.reasons)
+        yield row(
+            "missing",
+            f"{clean(kind)}: {'see the verdict' if told else clean(detail or 'not in this build')}",
+            style="red",
+        )
     if result.ops_unavailable and ran:
         yield row("note", clean(result.ops_unavailable))
     yield from _slowest(result.ops)

@@ -270,9 +270,7 @@ def test_the_allocator_s_calls_and_holes(local: Bench, image_id: str) -> None:
     image = host.builder().build(image_id)
     guest = Mount(source=host.builder().guest_code(image), target="/edge/guest")
     program = Mount(source=PROGRAMS / "allocator_calls.py", target=PROGRAM)
-    job = local.job(
-        image, (f"/usr/bin/python{image.spec.python}", PROGRAM), guest, program, clock=False, cpu="max"
-    )
+    job = local.job(image, (f"/usr/bin/python{image.spec.python}", PROGRAM), guest, program, clock=False, cpu="max")
     counted = local.run(job)
     assert counted.outcome.exit_code == 0, counted.outcome.stderr
     (marks,) = (parse_marks(file.read_bytes()) for file in (job.run_dir / COUNTS).glob("*.marks"))

@@ -1,13 +1,14 @@
 """Calls the allocator a known number of times, leaves known holes, and asks the kernel for a known size at last."""
 
 import ctypes
+import importlib
 import json
 import mmap
 import sys
 import threading
 
 sys.path.insert(0, "/edge/guest")
-from allocator import AllocatorLog
+AllocatorLog = importlib.import_module("allocator").AllocatorLog
 
 CALLS, SIZE, ASKED = 1000, 50_000, 32 << 20
 

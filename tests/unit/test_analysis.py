@@ -51,7 +51,7 @@ def checks_of(found: Result) -> dict[CheckId, CheckStatus]:
             "memory: out of memory during warmup: the kernel killed it at the limit of 210 MB",
         ),
         ("missing_operator", "not_ready", "operators", "operators: RuntimeError during allocate: Select TensorFlow op"),
-        ("illegal_instruction", "not_ready", "cpu", "cpu: illegal instruction during import (signal 4, SIGILL)"),
+        ("illegal_instruction", "not_ready", "cpu", "cpu: illegal instruction during import: fmov v1.4h"),
         ("timed_out", "not_ready", "run", "run: did not finish: stopped during warmup after 20.1 s"),
     ],
 )
