@@ -141,7 +141,8 @@ def main() -> None:
     wanted = [(case, None) for case in cases()] + [(case, folder) for case in (trained(folder) if folder else ())]
     for case, place in wanted:
         rows.append(measure(case, builder, place))
-        sys.stdout.write(f"{case.model} {case.runtime} {case.image}: {rows[-1].error:+.1%}\n")
+        last = rows[-1]
+        sys.stdout.write(f"{case.model} {case.runtime} {case.image}: {last.emulated:.0f} bytes, {last.error:+.1%}\n")
         sys.stdout.flush()
     TABLE.write_text(render(rows), encoding="utf-8")
 
