@@ -222,7 +222,8 @@ def plan_jobs(
     if not emulated:  # else the engine has the emulator preload it
         env |= {"LD_PRELOAD": GUEST_FAULT_LIBRARY, "EDGE_FAULT": f"{GUEST_RUN_DIR}/{FAULT}"}
     jobs = []
-    beside = emulated and request.threads > 1 and "latency" in request.jobs
+    # an estimate needs to know the operators' kernels, too: without them this count is for nothing
+    beside = emulated and request.threads > 1 and {"latency", "operators"} <= set(request.jobs)
     for job_name in (*request.jobs, ONE_THREAD) if beside else request.jobs:
         folder = run_dir / job_name
         (folder / COUNTS).mkdir(parents=True, exist_ok=True)

@@ -238,7 +238,7 @@ class TestJobs:
         }
         assert (asked["one-thread"]["profile"], jobs["one-thread"].counting is None) == ("latency", False)
 
-    @pytest.mark.parametrize("changes", [{"emulated": False}, {"request": {"threads": 4, "jobs": ("heap",)}}])
+    @pytest.mark.parametrize("changes", [{"emulated": False}, {"request": {"threads": 4, "jobs": ("latency", "heap")}}])
     def test_what_is_not_counted_needs_no_count_of_one_thread(
         self, tflite: ModelGraph, tmp_path: Path, changes: dict[str, Any]
     ) -> None:
