@@ -68,8 +68,10 @@ def examine(
         source = f"dumped from the build in {table.image}"
         tables.append(TableUse(name=f"operators of {runtime} {version}", source=source, date=table.recorded))
     operators = operator_findings(graph, table)
-    lists = [load_accelerator(each, directory) for each in accelerators]
-    tables += [TableUse(name=f"operators of {each.name}", source=each.source, date=each.date) for each in lists]
+    lists = {each: load_accelerator(each, directory) for each in dict.fromkeys(accelerators)}
+    tables += [
+        TableUse(name=f"operators of {each.name}", source=each.source, date=each.date) for each in lists.values()
+    ]
     load = load_on(facts, spec.id, target.os) if facts else None
     return Compatibility(
         install=install,
@@ -82,7 +84,7 @@ def examine(
         operators_unavailable=None if table else f"no table of {runtime} {version} on {spec.architecture} was dumped",
         model=tuple(model_problems(graph, table)),
         delegations=delegations(operators),
-        accelerators=tuple(accelerate(graph, each) for each in lists),
+        accelerators=tuple(accelerate(graph, each, known) for each, known in lists.items()),
         tables=tuple(tables),
     )
 

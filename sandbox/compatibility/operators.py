@@ -93,12 +93,8 @@ def _tflite(operator: Operator, known: TfliteOperator | None, table: TfliteTable
     if operator.version is not None and operator.version not in known.versions:
         newest = max(known.versions)
         status: OperatorStatus = "too_new" if operator.version > newest else "missing"
-        return _finding(
-            operator,
-            status,
-            f"version {operator.version}, but this build has {_spans(known.versions)}: convert with an older converter "
-            "or use a newer runtime",
-        )
+        detail = f"version {operator.version}, but this build has {_spans(known.versions)}"
+        return _finding(operator, status, f"{detail}: convert with an older converter or use a newer runtime")
     outcome = known.dtypes.get(operator.dtype or "")
     if outcome is None:
         return _finding(operator, "native", library="TFLite")
