@@ -14,6 +14,7 @@ from .layout import clean, heading, row
 
 _MARKS = {"pass": "fits", "warn": "open", "fail": "FAILS", "unknown": "unknown", "skipped": "skipped"}
 _NAMES = {"abi": "install", "cpu": "core", "operators": "operators"}
+_PACKED = {"int4", "uint4", "int2", "uint2", "float4e2m1"}
 _SHOWN = 6
 
 
@@ -25,6 +26,9 @@ def build_lines(found: Compatibility, checks: Sequence[Check]) -> Iterator[Text]
             style = "bold red" if check.status == "fail" else ""
             yield row(_NAMES[check.id], f"{_MARKS[check.status]}: {clean(check.reason)}", style=style)
     yield from _gaps(found)
+    packed = [each for each in found.weight_types if each in _PACKED or each.startswith("sparse ")]
+    if packed:
+        yield row("weights", clean(f"{', '.join(packed)}: an operator unpacks them only from the version that says so"))
     for accelerator in found.accelerators:
         yield from _accelerator(accelerator)
     for table in found.tables:
