@@ -66,7 +66,7 @@ def test_no_wheel_for_the_python() -> None:
     """LiteRT issue 4667."""
     found = chosen("trixie-arm64", "ai-edge-litert", "1.2.0")
     assert "none for cp313 on aarch64, only for" in found.reason
-    assert [known.version for known in found.versions if known.fits][0] == "2.3.0"
+    assert next(known.version for known in found.versions if known.fits) == "2.3.0"
 
 
 def test_a_version_that_nobody_published() -> None:
