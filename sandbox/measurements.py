@@ -35,6 +35,19 @@ class Phase(_Frozen):
     peak_rss: Quantity
 
 
+class AllocatorPhase(_Frozen):
+    """A part of the run, and what the C library's allocator did in it."""
+
+    name: str
+    calls: Quantity
+    """That asked for memory."""
+    frees: Quantity
+    held: Quantity
+    """What the allocator had of the kernel at the end of the phase."""
+    fragmentation: Quantity
+    """Of that, free memory between blocks in use."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Code:
     """What the code at a guest address is."""

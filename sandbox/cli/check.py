@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from sandbox.units import parse_size
 
-from .common import EXIT_CODES, FormatChoice, parse_shape, write_report
+from .common import EXIT_CODES, CheckChoice, parse_shape, write_report
 from .options import (
     DeviceOption,
-    FormatOption,
     MemoryOption,
     ModelArgument,
     OsOption,
@@ -32,7 +30,7 @@ def check(
     memory: MemoryOption = None,
     reserve: ReserveOption = None,
     shape: ShapeOption = None,
-    format_: FormatOption = FormatChoice.TERMINAL,
+    format_: Annotated[CheckChoice, typer.Option("--format", help="Report on stdout.")] = CheckChoice.TERMINAL,
     output: OutputOption = None,
     accelerator: Annotated[
         list[str] | None,
@@ -45,7 +43,8 @@ def check(
     """
     from sandbox.check import CheckRequest  # noqa: PLC0415
     from sandbox.check import check as run_check  # noqa: PLC0415
-    from sandbox.reports import check_terminal, json  # noqa: PLC0415
+
+    from .rendering import render_check  # noqa: PLC0415
 
     request = CheckRequest(
         model=model,
@@ -58,7 +57,5 @@ def check(
         accelerators=tuple(accelerator or ()),
     )
     result = run_check(request)
-    colour = output is None and sys.stdout.isatty()
-    is_json = format_ is FormatChoice.JSON
-    write_report(json.render(result) if is_json else check_terminal.render(result, colour=colour), output)
+    write_report(render_check(result, format_, output), output)
     raise typer.Exit(EXIT_CODES[result.verdict.status])

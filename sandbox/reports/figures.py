@@ -15,6 +15,7 @@ _FORMATS: Mapping[str, Callable[[float], str]] = {
     "instruction": format_count,
     "cycle": format_count,
     "cache line": format_count,
+    "multiply-accumulate": format_count,
     "joule": lambda value: f"{value:.2g} J",
     "inference/second": lambda value: f"{value:.3g}/s",
 }

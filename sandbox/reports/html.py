@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from sandbox.measurements import Op
 from sandbox.metrics import Quantity
+from sandbox.microcontroller.outcome import MicrocontrollerPart
 from sandbox.result import Result
 
 from .figures import Figure, brief, figure, number, together
@@ -54,6 +55,10 @@ def render(result: Result) -> str:
         operators=[_operator(op, memory) for op, memory in zip(result.ops, memories(result), strict=True)],
         operator_charts=operator_charts(result),
         facts=_facts(result),
+        compatibility=result.compatibility,
+        board=result.microcontroller,
+        board_figures=_board(result.microcontroller) if result.microcontroller else [],
+        in_cell=_cell,
         modes=[(mode, meaning) for mode, meaning in MODES.items()],
         brief=brief,
     )
@@ -71,11 +76,15 @@ def memories(result: Result) -> Sequence[Quantity | None]:
 
 
 def _key_figures(result: Result) -> list[Figure]:
-    memory, latency = result.memory, result.latency
+    memory, latency, board = result.memory, result.latency, result.microcontroller
+    if board is None:
+        first = [figure("peak memory", memory.peak_rss), figure("available", memory.available)]
+        first.append(figure("headroom", memory.headroom))
+    else:
+        first = [figure("arena", arena.minimum) for arena in board.arenas[:1]]
+        first += [figure("flash", board.flash.total), figure("flash available", board.flash.available)]
     return [
-        figure("peak memory", memory.peak_rss),
-        figure("available", memory.available),
-        figure("headroom", memory.headroom),
+        *first,
         figure("latency", latency.mean),
         figure("throughput", latency.throughput),
         figure("instructions", latency.counts.instructions),
@@ -158,6 +167,22 @@ def _cell(quantity: Quantity | None) -> tuple[float | None, str, str]:
     return number(quantity), brief(quantity), "" if quantity is None else figure("", quantity).source
 
 
+def _board(board: MicrocontrollerPart) -> list[Figure]:
+    """Arenas, flash, blocks of RAM and work of a microcontroller."""
+    found = []
+    for arena in board.arenas:
+        where = f"arena on the {arena.where}, {arena.kernels}"
+        found += [figure(f"{where}: least", arena.minimum), figure(f"{where}: recorded", arena.recorded)]
+        found += [figure(f"{where}: head", arena.head), figure(f"{where}: tail", arena.tail)]
+    flash = board.flash
+    found += [figure("flash: model", flash.model), figure("flash: code", flash.code)]
+    found += [figure("flash: both", flash.total), figure("flash: available", flash.available)]
+    for block in board.ram:
+        found += [figure(f"{block.banks}: size", block.size), figure(f"{block.banks}: used", block.used)]
+        found += [figure(f"{block.banks}: arena in it", block.arena)]
+    return [*found, figure("multiply-accumulates", board.macs)]
+
+
 def _facts(result: Result) -> list[tuple[str, list[tuple[str, str]]]]:
     """What ran on what, with versions and digests."""
     model, device, runtime, engine = result.model, result.device, result.runtime, result.engine
@@ -185,7 +210,7 @@ def _facts(result: Result) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("id", device.id),
                 ("core", f"{device.cores} × {device.core}"),
                 ("RAM", f"{device.ram_bytes:,} bytes"),
-                ("pages", f"{device.page_size_bytes:,} bytes"),
+                ("pages", f"{device.page_size_bytes:,} bytes" if device.page_size_bytes else None),
             ],
         ),
         ("Image", [("id", result.image.id), ("title", result.image.title), ("digest", result.image.digest)]),
@@ -220,10 +245,11 @@ def _facts(result: Result) -> list[tuple[str, list[tuple[str, str]]]]:
         ),
         (
             "Host",
-            [
-                (key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-                for key, value in sorted(result.host.items())
-            ],
+            [(key.replace("_", " "), _said(value)) for key, value in sorted(result.host.items())],
         ),
     ]
     return [(title, [(key, value) for key, value in rows if value]) for title, rows in facts]
+
+
+def _said(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -33,7 +33,7 @@ LAYERS = (
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
     ("comparison",),
     ("verdict", "out_of_memory", "memory_notes", "heap", "illegal_instruction", "compatibility_checks"),
-    ("estimate", "analysis"),
+    ("estimate", "analysis", "regression"),
     ("reports",),
     ("microcontroller",),
     ("pipeline", "check", "ceiling", "shell", "run_cache"),
