@@ -119,10 +119,8 @@ def _onnx(
         if operator.custom:
             return _finding(operator, *_custom(operator))
         if _has_body(operator, graph):
-            return _finding(
-                operator, "native", "no kernel of its own: ONNX Runtime runs ONNX's definition of it by other operators",
-                library="CPUExecutionProvider",
-            )  # fmt: skip
+            detail = "no kernel of its own: ONNX Runtime runs ONNX's definition of it by other operators"
+            return _finding(operator, "native", detail, library="CPUExecutionProvider")
         status: OperatorStatus = "unknown" if operator.version is None else "missing"
         why = (
             "neither the onnx package here nor this build knows it"
