@@ -12,6 +12,7 @@ from sandbox.metrics import Metric
 from sandbox.result import OperatorMemory
 from sandbox.units import format_size
 
+from .build_terminal import build_lines
 from .layout import STYLES, clean, heading, in_bytes, printed, row
 
 _LARGEST = 3
@@ -27,6 +28,8 @@ def _lines(result: CheckResult) -> Iterator[Text]:
     build = f"{result.runtime.name} {result.runtime.version}, {result.image.id}, by the file alone: nothing was run"
     yield Text(clean(build), style="dim")
     yield from _memory(result)
+    if result.compatibility is not None:
+        yield from build_lines(result.compatibility, result.checks)
     yield heading("VERDICT")
     line = Text("  ")
     line.append(result.verdict.status.replace("_", " ").upper(), style=STYLES[result.verdict.status])
