@@ -29,8 +29,6 @@ from .record import MicrocontrollerRecord, read_record, write_record
 
 def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
     """Run the model with TFLM on this host and judge it for the board. Afterwards only ``run_dir`` is left of it."""
-    if request.engine == "replay":
-        return replay(request, run_dir)
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         write_record(run_dir, plan.record)
