@@ -19,8 +19,8 @@ from sandbox.errors import RunError
 _CHUNK_BYTES = 1024
 _REPLY_SECONDS = 30.0
 _XPSR = 25
-_NO_SUCH_CALL = "F-1,58"
-"""ENOSYS in the protocol's own numbers, 88, is not among those that it defines: 58 is EACCES's neighbour EUNKNOWN."""
+_REFUSED = "F-1,d"
+"""EACCES: a program in an emulator gets at no file of this host."""
 _MRS_R0_PSP = bytes.fromhex("eff30980")
 
 
@@ -121,7 +121,7 @@ class GdbRemote:
             size = int(words[2], 16)
             write(self.read_memory(int(words[1], 16), min(size, 1 << 16)))
             return f"F{size:x}"
-        return {"isatty": "F1", "close": "F0"}.get(name, _NO_SUCH_CALL)
+        return {"isatty": "F1", "close": "F0"}.get(name, _REFUSED)
 
     def _ask(self, request: str) -> str:
         self._send(request)
