@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .errors import DataFileError
 from .measurements import Counts, HeapOwner, Op, Phase
 from .metrics import Quantity, Unavailable
+from .microcontroller.outcome import MicrocontrollerPart
 from .record import Device, Image, Model
 
 SCHEMA_VERSION = 1
-CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency"]
+CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
 OutOfMemoryKind = Literal["kernel", "watchdog", "bad_alloc", "MemoryError", "runtime"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
@@ -49,7 +50,7 @@ class Runtime(_Frozen):
 class Engine(_Frozen):
     """What ran it on this host."""
 
-    name: Literal["local", "docker", "native", "replay"]
+    name: Literal["local", "docker", "native", "replay", "qemu-system", "renode"]
     emulator: str | None
     emulator_digest: str | None
     isolation: str
@@ -191,6 +192,8 @@ class Result(_Frozen):
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]
+    microcontroller: MicrocontrollerPart | None = None
+    """Only of a device without Linux, whose memory and heap above are then unavailable."""
 
 
 def schema() -> dict[str, Any]:
