@@ -16,7 +16,8 @@ from typing import Literal
 
 from sandbox.errors import RunError
 
-_CHUNK_BYTES = 1024
+_CHUNK_BYTES = 1900
+"""In hexadecimal it must fit into the stub's packets of 4096 characters."""
 _REPLY_SECONDS = 30.0
 _XPSR = 25
 _REFUSED = "F-1,d"
@@ -39,6 +40,7 @@ class GdbRemote:
     def __init__(self, path: Path, alive: Callable[[], bool]) -> None:
         self._socket = _connect(path, alive)
         self._received = b""
+        self._ask("qXfer:features:read:target.xml:0,ffb")  # QEMU gives single registers only to who has asked for this
 
     def close(self) -> None:
         """Hang up; QEMU goes on."""
@@ -70,6 +72,10 @@ class GdbRemote:
         """r0 to r15, as they are in the mode that the core is in."""
         return int.from_bytes(bytes.fromhex(self._ask(f"p{number:x}")), "little")
 
+    def set_register(self, number: int, value: int) -> None:
+        """r0 to r15."""
+        self._ask(f"P{number:x}={value.to_bytes(4, 'little').hex()}")
+
     def xpsr(self) -> int:
         """Flags; the lowest nine bits are the exception that is being handled."""
         return self.register(_XPSR)
@@ -84,8 +90,8 @@ class GdbRemote:
             return self.register(0)
         finally:
             self.write_memory(pc, there)
-            self._ask(f"P0={r0.to_bytes(4, 'little').hex()}")
-            self._ask(f"Pf={pc.to_bytes(4, 'little').hex()}")
+            self.set_register(0, r0)
+            self.set_register(15, pc)
 
     def set_breakpoint(self, address: int) -> None:
         """Stop before the Thumb instruction at that address."""
