@@ -91,6 +91,7 @@ def open_backend(request: Request) -> Backend:
         "onnxruntime": ("onnx_backend", "OnnxBackend"),
         "tflite-runtime": ("tflite_backend", "TfliteBackend"),
         "ai-edge-litert": ("tflite_backend", "TfliteBackend"),
+        "tflite-micro": ("tflm_backend", "TflmBackend"),
     }[request.runtime]
     backend: Backend = getattr(import_module(module), name)(request)
     return backend
