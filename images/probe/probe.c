@@ -40,7 +40,8 @@ struct probe {
     uint64_t instructions;
     uint64_t passes;      /* more than MAX_PASSES: the later ones are not in the file */
     uint64_t other_stray; /* strays by instructions that found no place below */
-    uint32_t strays, unused;
+    uint32_t strays;
+    uint32_t block; /* address of the block that ran last */
     struct stray stray[MAX_STRAYS];
     struct pass pass[MAX_PASSES];
 };
@@ -102,9 +103,17 @@ static void accessed(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t address
         (struct stray){.pc = pc, .address = (uint32_t)address, .size = size, .store = (uint32_t)store, .times = 1};
 }
 
+static void entered(unsigned vcpu, void *data)
+{
+    (void)vcpu;
+    probe->block = (uint32_t)(uintptr_t)data;
+}
+
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     (void)id;
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, entered, QEMU_PLUGIN_CB_NO_REGS,
+                                         (void *)(uintptr_t)qemu_plugin_tb_vaddr(tb));
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uintptr_t address = (uintptr_t)qemu_plugin_insn_vaddr(insn);

@@ -159,6 +159,7 @@ class QemuSystemEngine:
             strays=counted.strays,
             fault=fault,
             pc=pc,
+            block=counted.block,
             ram=found.ram,
             emulator=f"QEMU {self._emulator.version}",
             machine=machine,
@@ -189,7 +190,9 @@ def _holds(name: str, job: FirmwareJob) -> bool:
 
 def _refusal(job: FirmwareJob) -> str:
     core = MACHINES[job.emulation.model].core if job.emulation.model in MACHINES else job.board.cpu.core
-    places = sorted({s.address & ~0xFFF for s in job.firmware.segments} | {s.stored_at & ~0xFFF for s in job.firmware.segments})
+    places = sorted(
+        {s.address & ~0xFFF for s in job.firmware.segments} | {s.stored_at & ~0xFFF for s in job.firmware.segments}
+    )
     return (
         f"QEMU 7.2 has no machine with a {core} and memory for this program, which lies at "
         f"{', '.join(f'{place:#010x}' for place in places)} with its stack below {job.firmware.initial_stack:#010x}"
@@ -297,7 +300,9 @@ class _Session:
             address = remote.read_word(0xE000ED34) if cfsr & 0x80 else address
         returning, stack = remote.register(14), remote.register(13)
         if not entered or returning < 0xFFFFFF00:  # deep inside the handler: the frame's place is no longer known
-            return Fault(exception=exception, pc=None, lr=None, stack_pointer=stack, cfsr=cfsr, hfsr=hfsr, address=address)
+            return Fault(
+                exception=exception, pc=None, lr=None, stack_pointer=stack, cfsr=cfsr, hfsr=hfsr, address=address
+            )
         if returning & 4:
             stack = remote.process_stack_pointer()
         frame = remote.read_memory(stack, 32)
@@ -319,17 +324,18 @@ class _Counted:
     passes: tuple[tuple[str, int], ...]
     lost: int
     strays: tuple[Stray, ...]
+    block: int | None
 
 
 def _read_probe(job: FirmwareJob) -> _Counted:
     """images/probe/probe.c has the layout."""
     try:
         content = (job.run_dir / "probe").read_bytes()
-        magic, instructions, passes, _other, strays, _unused = _PROBE_HEADER.unpack_from(content)
+        magic, instructions, passes, _other, strays, block = _PROBE_HEADER.unpack_from(content)
     except (OSError, struct.error):
-        return _Counted(None, (), 0, ())
+        return _Counted(None, (), 0, (), None)
     if magic != b"ESPROBE1":
-        return _Counted(None, (), 0, ())
+        return _Counted(None, (), 0, (), None)
     names, found, at = list(job.marks), [], _PROBE_HEADER.size
     for index in range(strays):
         pc, address, size, store, times = _STRAY.unpack_from(content, at + index * _STRAY.size)
@@ -337,7 +343,7 @@ def _read_probe(job: FirmwareJob) -> _Counted:
     at += _MOST_STRAYS * _STRAY.size
     kept = [_PASS.unpack_from(content, at + index * _PASS.size) for index in range(min(passes, _MOST_PASSES))]
     marks = tuple((names[mark], count) for count, mark in kept)
-    return _Counted(instructions, marks, max(0, passes - _MOST_PASSES), tuple(found))
+    return _Counted(instructions, marks, max(0, passes - _MOST_PASSES), tuple(found), block)
 
 
 def _console(job: FirmwareJob, printed: bytes) -> str:

@@ -261,7 +261,10 @@ def _find_vectors(elf: ELFFile, segments: Sequence[Segment], path: Path) -> tupl
         if section["sh_flags"] & 2 and re.search(r"vector|isr|intvec|rom_start|\.boot_hdr", section.name)
     ]
     entry = elf["e_entry"] & ~1
-    candidates = [*named, *(s.address + offset for s in segments for offset in range(0, min(len(s.data), 1 << 16), 128))]
+    candidates = [
+        *named,
+        *(s.address + offset for s in segments for offset in range(0, min(len(s.data), 1 << 16), 128)),
+    ]
     fallback = None
     for address in candidates:
         table = _words(segments, address, 16)

@@ -100,6 +100,8 @@ class FirmwareRun:
     fault: Fault | None = None
     pc: int | None = None
     """Where it was in the end."""
+    block: int | None = None
+    """Start of the straight piece of code that ran last before that, or before the fault."""
     ram: Mapping[int, bytes] | None = None
     """Start of each painted span → its bytes in the end; None when they were gone."""
     emulator: str

@@ -25,6 +25,7 @@ LAYERS = (
     ("device", "microcontroller.board"),
     ("record", "measurements", "engines.base", "microcontroller.outcome"),
     ("budget", "plan", "rundir", "static"),
+    ("microcontroller.elf", "microcontroller.job"),
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
     ("fit", "choice"),
