@@ -27,6 +27,7 @@ from .common import (
     run_folder,
     write_report,
 )
+from .firmware import profile_firmware
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 
 def profile(
-    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)],
+    model: Annotated[
+        Path | None, typer.Argument(help="A .tflite or .onnx file. Optional with --firmware.", show_default=False)
+    ] = None,
     *,
     device: Annotated[
         str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
@@ -78,6 +81,18 @@ def profile(
     isolation: Annotated[
         bool, typer.Option(help="--no-isolation runs a model that you trust without a sandbox.")
     ] = True,
+    firmware: Annotated[
+        Path | None, typer.Option(metavar="APP.elf", help="Microcontrollers: run this program of your own.")
+    ] = None,
+    begin: Annotated[
+        str | None, typer.Option(metavar="SYMBOL", help="With --firmware: count from here. Default: bench_begin.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="SYMBOL", help="With --firmware: count to here and stop. Default: bench_end.")
+    ] = None,
+    renode: Annotated[
+        str | None, typer.Option(metavar="PROGRAM|docker", help="Where Renode is. Default: on PATH, else its image.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -85,6 +100,24 @@ def profile(
 
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
+    if firmware is not None:
+        profile_firmware(
+            firmware,
+            model=model,
+            device=device,
+            engine=engine,
+            renode=renode,
+            begin=begin,
+            end=end,
+            timeout_seconds=parse_duration(timeout),
+            format_=format_,
+            output=output,
+            run_dir=run_dir,
+            mirror=mirror,
+            quiet=quiet,
+        )
+    if model is None:
+        raise UsageError("no model was named", hint="edge-sandbox profile MODEL --device ID")
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.pipeline import prepare  # noqa: PLC0415
     from sandbox.pipeline import profile as run_profile  # noqa: PLC0415

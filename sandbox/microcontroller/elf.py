@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LARGEST_BYTES = 256 << 20
 FloatAbi = Literal["soft", "hard"]
 _ADVICE = "give the .elf (or .axf) file that the linker wrote for a Cortex-M core, not the .bin or .hex made from it"
-_ARCHITECTURES: Mapping[int, str] = {
+ARCHITECTURES: Mapping[int, str] = {
     11: "v6-M", 12: "v6S-M", 10: "v7", 13: "v7E-M", 16: "v8-M.base", 17: "v8-M.main", 21: "v8.1-M.main"
 }  # fmt: skip
 """Tag_CPU_arch. 10 is v7 of every profile; Tag_CPU_arch_profile says which."""
@@ -133,7 +133,7 @@ def parse_firmware(content: bytes, path: Path) -> Firmware:
         elf = ELFFile(io.BytesIO(content))
         _check_header(elf, path)
         segments = _segments(elf, len(content), path)
-        attributes = _attributes(elf)
+        attributes = build_attributes(elf)
         sections = _sections(elf, segments)
         symbols = _symbols(elf)
         vectors = _find_vectors(elf, segments, path)
@@ -143,7 +143,7 @@ def parse_firmware(content: bytes, path: Path) -> Firmware:
         reason = f"{error}" or type(error).__name__
         raise DataFileError(f"{path} is damaged: {reason.splitlines()[0][:200]}", hint=_ADVICE) from error
     address, table = vectors
-    architecture = _ARCHITECTURES.get(attributes.get("TAG_CPU_ARCH", -1))
+    architecture = ARCHITECTURES.get(attributes.get("TAG_CPU_ARCH", -1))
     fpu_tag = attributes.get("TAG_FP_ARCH", 0)
     single = attributes.get("TAG_ABI_HARDFP_USE", 0) == 1
     functions = [symbol.address for symbol in symbols if symbol.kind == "function"]
@@ -199,7 +199,7 @@ def _segments(elf: ELFFile, available: int, path: Path) -> tuple[Segment, ...]:
     return tuple(found)
 
 
-def _attributes(elf: ELFFile) -> dict[str, Any]:
+def build_attributes(elf: ELFFile) -> dict[str, Any]:
     """Arm's build attributes of the whole file; none in a file that has lost them."""
     section = elf.get_section_by_name(".ARM.attributes")
     found: dict[str, Any] = {}

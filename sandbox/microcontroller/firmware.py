@@ -10,7 +10,7 @@ from .board import Core, Microcontroller
 from .elf import Firmware, Section, Symbol
 from .job import PERIPHERALS, Span
 
-_RUNS: Mapping[Core, frozenset[str]] = {
+RUNS: Mapping[Core, frozenset[str]] = {
     "cortex-m0": frozenset({"v6-M", "v6S-M"}),
     "cortex-m0+": frozenset({"v6-M", "v6S-M"}),
     "cortex-m3": frozenset({"v6-M", "v6S-M", "v7-M"}),
@@ -102,7 +102,7 @@ def layout(firmware: Firmware, board: Microcontroller) -> Layout:
 def misfits(firmware: Firmware, board: Microcontroller) -> Iterator[str]:
     """Why the board's core cannot run this program, whatever its memory."""
     cpu = board.cpu
-    if firmware.architecture is not None and firmware.architecture not in _RUNS[cpu.core]:
+    if firmware.architecture is not None and firmware.architecture not in RUNS[cpu.core]:
         built = f" (compiled for {firmware.cpu})" if firmware.cpu else ""
         yield f"the program is for Arm{firmware.architecture}{built}, and the {cpu.core} of {board.id} does not run that"
     if firmware.float_abi == "hard" and cpu.fpu == "none":

@@ -1,0 +1,123 @@
+"""``edge-sandbox profile --firmware``: a user's own program on a microcontroller."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from sandbox.errors import DataFileError, UsageError
+from sandbox.progress import Silent
+from sandbox.resources import data_directory
+
+from .common import (
+    EXIT_CODES,
+    EngineChoice,
+    FormatChoice,
+    StderrProgress,
+    image_builder,
+    run_folder,
+    write_report,
+)
+
+if TYPE_CHECKING:
+    from sandbox.engines.guard import Guard
+    from sandbox.image.build import ImageBuilder
+    from sandbox.microcontroller.board import EmulatorName
+    from sandbox.microcontroller.firmware_result import FirmwareResult
+    from sandbox.microcontroller.job import FirmwareEngine
+
+
+def profile_firmware(
+    firmware: Path,
+    *,
+    model: Path | None,
+    device: str,
+    engine: EngineChoice,
+    renode: str | None,
+    begin: str | None,
+    end: str | None,
+    timeout_seconds: float,
+    format_: FormatChoice,
+    output: Path | None,
+    run_dir: Path | None,
+    mirror: str | None,
+    quiet: bool,
+) -> None:
+    """Print the report and exit with the verdict's status."""
+    from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.microcontroller.board import is_microcontroller, load_board  # noqa: PLC0415
+    from sandbox.microcontroller.elf import read_firmware  # noqa: PLC0415
+    from sandbox.microcontroller.emulators import choose  # noqa: PLC0415
+    from sandbox.microcontroller.firmware_run import FirmwareRequest  # noqa: PLC0415
+    from sandbox.microcontroller.firmware_run import profile_firmware as run_profile  # noqa: PLC0415
+
+    specs = data_directory("device_specs")
+    if not is_microcontroller(device, specs):
+        raise UsageError(f"--firmware is for microcontrollers, and {device} is none", hint="edge-sandbox devices list")
+    board = load_board(device, specs)
+    request = FirmwareRequest(
+        firmware=read_firmware(firmware),
+        board=board,
+        model=_read_model(model),
+        begin=begin,
+        end=end,
+        timeout_seconds=timeout_seconds,
+    )
+    progress = Silent() if quiet else StderrProgress()
+    builder = image_builder(mirror, progress)
+    with guard() as protector, run_folder(run_dir, protector) as folder:
+        choice = choose(board, emulator_named(engine), engine_makers(builder, protector, renode))
+        cancel = threading.Event()
+        with progress.task(f"running {firmware.name} for {board.id}"):
+            result = run_profile(request, choice, folder, cancel)
+    write_report(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
+    raise typer.Exit(EXIT_CODES[result.verdict.status])
+
+
+def emulator_named(engine: EngineChoice) -> EmulatorName | None:
+    """The emulator of microcontrollers that ``--engine`` names; None for ``auto``. Raises `UsageError` for others."""
+    if engine is EngineChoice.AUTO:
+        return None
+    if engine is EngineChoice.QEMU_SYSTEM:
+        return "qemu-system"
+    if engine is EngineChoice.RENODE:
+        return "renode"
+    raise UsageError(
+        f"--engine {engine.value} runs Linux devices, not microcontrollers",
+        hint="use --engine qemu-system, --engine renode or leave it out",
+    )
+
+
+def engine_makers(
+    builder: ImageBuilder, protector: Guard, renode: str | None
+) -> Mapping[EmulatorName, Callable[[], FirmwareEngine]]:
+    """How to make each emulator of microcontrollers."""
+    from sandbox.engines.qemu_system import QemuSystemEngine  # noqa: PLC0415
+    from sandbox.engines.renode import RenodeEngine  # noqa: PLC0415
+
+    return {
+        "qemu-system": lambda: QemuSystemEngine(builder.system_emulator(), protector),
+        "renode": lambda: RenodeEngine(protector, renode),
+    }
+
+
+def _read_model(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataFileError(f"{path}: {error.strerror}", hint="name a .tflite file") from error
+
+
+def _render(result: FirmwareResult, format_: FormatChoice, *, colour: bool) -> str:
+    from sandbox.reports import firmware_terminal  # noqa: PLC0415
+
+    if format_ is FormatChoice.JSON:
+        return result.model_dump_json(indent=2) + "\n"
+    return firmware_terminal.render(result, colour=colour)
