@@ -21,7 +21,9 @@ from .device import DeviceSpec, OsChoice, load_device, select_os
 from .graph import ModelGraph, read_model
 from .image.spec import Lock, load_lock, load_spec
 from .metrics import Metric, Quantity, Unavailable
-from .plan import choose_runtime, resolve_shapes
+from .microcontroller import check as microcontroller
+from .microcontroller.board import is_microcontroller
+from .plan import ProfileRequest, choose_runtime, resolve_shapes
 from .record import Image, TensorRecord
 from .resources import data_directory
 from .result import Tool
@@ -47,6 +49,8 @@ class CheckRequest:
 
 def check(request: CheckRequest) -> CheckResult:
     """Judge a model by its file. Raises `UsageError` and `DataFileError` as `pipeline.prepare` does."""
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.check(_as_profile(request))
     graph = read_model(request.model)
     device = load_device(request.device, data_directory("device_specs"))
     os = select_os(device, request.os)
@@ -70,6 +74,18 @@ def check(request: CheckRequest) -> CheckResult:
         memory=memory,
         checks=checks,
         verdict=judge(checks),
+    )
+
+
+def _as_profile(request: CheckRequest) -> ProfileRequest:
+    return ProfileRequest(
+        model=request.model,
+        device=request.device,
+        runtime=request.runtime,
+        os=request.os,
+        memory_bytes=request.memory_bytes,
+        reserve_bytes=request.reserve_bytes,
+        shapes=request.shapes,
     )
 
 

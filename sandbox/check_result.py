@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from .metrics import Quantity
+from .microcontroller.outcome import MicrocontrollerPart
 from .record import Image, TensorRecord
-from .result import Check, Tool, Verdict
+from .result import Check, Latency, Tool, Verdict
 
 
 class _Frozen(BaseModel):
@@ -33,7 +34,8 @@ class CheckedDevice(_Frozen):
 
     id: str
     name: str
-    page_size_bytes: int
+    page_size_bytes: int | None
+    """None for a microcontroller, which has no pages."""
     ram_bytes: int
 
 
@@ -95,6 +97,10 @@ class CheckResult(_Frozen):
     memory: PredictedMemory
     checks: tuple[Check, ...]
     verdict: Verdict
+    microcontroller: MicrocontrollerPart | None = None
+    """Only of a device without Linux, whose memory above is then unavailable."""
+    latency: Latency | None = None
+    """Only where the model file alone allows one: by its multiply-accumulates, on a microcontroller."""
 
 
 def schema() -> dict[str, Any]:

@@ -26,6 +26,8 @@ from .host import host_facts
 from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
+from .microcontroller import profile as microcontroller
+from .microcontroller.board import is_microcontroller
 from .plan import (
     ProfileRequest,
     check_npz,
@@ -76,6 +78,8 @@ class Plan:
 
 def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
     """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``."""
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.profile(request, run_dir, builder, protector)
     if request.engine == "replay":
         return replay(request, run_dir)
     with rundir.on_disk(run_dir):

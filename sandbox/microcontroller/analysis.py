@@ -12,7 +12,6 @@ from sandbox import heap, rundir
 from sandbox.engines.base import Outcome
 from sandbox.errors import UsageError
 from sandbox.estimate import budget_check
-from sandbox.measurements import Counts
 from sandbox.metrics import Metric, Unavailable
 from sandbox.profilers import ops
 from sandbox.record import Device, Model
@@ -26,7 +25,7 @@ from .board import Microcontroller
 from .flash import predicted_flash
 from .latency import predicted_latency
 from .operators import all_macs, load_registered, operator_works
-from .outcome import Arena, Kernels, Level, MicrocontrollerPart, OperatorWork, Output, RamBlock
+from .outcome import Arena, Kernels, Level, MicrocontrollerPart, Output, RamBlock
 from .record import ARENA_JOB, MicrocontrollerRecord, read_record
 
 NOT_LINUX = "not a Linux device: see the part on the microcontroller"
@@ -64,9 +63,7 @@ def assemble(record: MicrocontrollerRecord, ran: HostRun | None) -> Result:
     """The document, from what is known of the files and, where TFLM ran here, from its run."""
     board, part = record.board, describe(record, ran)
     failure = ran.failure if ran else None
-    latency = predicted_latency(
-        board, _kernels(board), part.macs, record.tflm_version, _dtype(record), data_directory("calibration")
-    )
+    latency = predicted_latency(board, _kernels(board), part.macs, _dtype(record), data_directory("calibration"))
     found = judged(record, part, failure, latency, ran=ran is not None)
     engine = record.engine
     return Result(
@@ -108,9 +105,7 @@ def assemble(record: MicrocontrollerRecord, ran: HostRun | None) -> Result:
 def describe(record: MicrocontrollerRecord, ran: HostRun | None) -> MicrocontrollerPart:
     """The part that only a microcontroller's result has."""
     board = record.board
-    works = operator_works(
-        record.model.operators, record.flows, load_registered(host.IMAGE, data_directory("images"))
-    )
+    works = operator_works(record.model.operators, record.flows, load_registered(host.IMAGE, data_directory("images")))
     arenas = _arenas(record, ran)
     kinds = len({work.type for work in works})
     level: Level = "static" if ran is None else "host"
@@ -123,7 +118,7 @@ def describe(record: MicrocontrollerRecord, ran: HostRun | None) -> Microcontrol
         operators=works,
         macs=all_macs(works),
         outputs=_outputs(ran),
-        notes=tuple(_notes(record, works)),
+        notes=tuple(_notes(record)),
     )
 
 
@@ -160,12 +155,6 @@ def no_memory(weights_bytes: int) -> Memory:
         phases=(),
         timeline=(),
     )
-
-
-def no_counts(reason: str) -> Counts:
-    """Counts of a run in which nothing was counted."""
-    nothing = Unavailable(unavailable=reason)
-    return Counts(instructions=nothing, critical_path=nothing, classes={}, threads=())
 
 
 def _kernels(board: Microcontroller) -> Kernels:
@@ -209,7 +198,7 @@ def _missing(part: MicrocontrollerPart) -> Mapping[str, str]:
     return {work.type: work.detail or "" for work in part.operators if work.registered is False}
 
 
-def _notes(record: MicrocontrollerRecord, works: tuple[OperatorWork, ...]) -> list[str]:
+def _notes(record: MicrocontrollerRecord) -> list[str]:
     found = ["figures of the arena on the board are predicted: a run on an emulated core finds the true ones"]
     if record.host_unavailable:
         found.append(f"TFLM was not run: {record.host_unavailable}")
@@ -244,5 +233,3 @@ def _named(failure: Failure | None) -> Failure | None:
         return failure
     fix = "quantise weights and activations alike (full int8) or neither: TFLM has no kernel for this mixture of types"
     return Failure(check="operators", reason=failure.reason, fix=fix)
-
-

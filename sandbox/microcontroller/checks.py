@@ -34,7 +34,7 @@ def ram_limit(board: Microcontroller, memory_bytes: int | None, reserve_bytes: i
 
 
 def memory_check(arena: Arena | None, limit: Quantity, failure: Failure | None) -> Check:
-    """Does the arena fit into a block of RAM? Judged by its upper end; data and stack of the application come on top."""
+    """Does the arena fit into a block of RAM, judged by its upper end? Data and stack come on top."""
     if failure is not None and failure.check == "memory":
         return Check(id="memory", status="fail", limit=limit, reason=failure.reason, fix=failure.fix)
     needed: Quantity = arena.minimum if arena else Unavailable(unavailable="no arena was planned")
