@@ -98,9 +98,13 @@ class RenodeEngine:
             raise Cancelled
         log = read_log(_read(log_file, _LARGEST_LOG_BYTES))
         if log.error is not None:
-            raise RunError(f"Renode refused a command: {log.error}", hint="see renode.log in the run folder (--run-dir)")
+            raise RunError(
+                f"Renode refused a command: {log.error}", hint="see renode.log in the run folder (--run-dir)"
+            )
         if ended == "ended" and not log.finished and log.abort is None:
-            raise RunError("Renode ended in the middle of its script", hint="see renode.log in the run folder (--run-dir)")
+            raise RunError(
+                "Renode ended in the middle of its script", hint="see renode.log in the run folder (--run-dir)"
+            )
         return self._outcome(job, log, flooded=watch.flooded, seconds=time.monotonic() - started)
 
     def _outcome(self, job: FirmwareJob, log: Log, *, flooded: bool, seconds: float) -> FirmwareRun:
@@ -109,7 +113,10 @@ class RenodeEngine:
         status = _status(log, ram)
         differs = job.emulation.differs
         if log.unmodelled:
-            differs = (*differs, f"{log.unmodelled} accesses to peripherals that are not modelled read 0 or did nothing")
+            differs = (
+                *differs,
+                f"{log.unmodelled} accesses to peripherals that are not modelled read 0 or did nothing",
+            )
         return FirmwareRun(
             ended=_ended(job, log, fault, flooded=flooded),
             exit_code=status,

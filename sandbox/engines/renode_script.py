@@ -54,7 +54,10 @@ def platform(job: FirmwareJob) -> str:
         "console: UART.SemihostingUart @ cpu",
     ]
     for number, span in enumerate(memory(job)):
-        lines += [f"memory{number}: Memory.MappedMemory @ sysbus {span.start:#x}", f"    size: {span.end - span.start:#x}"]
+        lines += [
+            f"memory{number}: Memory.MappedMemory @ sysbus {span.start:#x}",
+            f"    size: {span.end - span.start:#x}",
+        ]
     for number, span in enumerate(guards(job)):
         script = (
             "self.ErrorLog('GUARD {0} {1} at {2} from {3}'.format(request.Type, 4, "

@@ -91,9 +91,7 @@ def find_library(folder: Path, cpu: Cpu) -> Library:
             continue
         found.append((path, architecture, abi, symbols, content))
     if not found:
-        raise DataFileError(
-            f"--tflm {folder}: no library for {cpu.core}: " + "; ".join(refused[:4]), hint=_WHERE
-        )
+        raise DataFileError(f"--tflm {folder}: no library for {cpu.core}: " + "; ".join(refused[:4]), hint=_WHERE)
     # the newest architecture that the core runs has the fastest kernels
     order = [*ARCHITECTURES.values()]
     path, architecture, abi, symbols, content = max(found, key=lambda one: (order.index(one[1]), one[2] == "hard"))
@@ -169,7 +167,11 @@ def _includes(folder: Path) -> tuple[Path, ...]:
     for header in (_HEADER, *_OTHER_HEADERS):
         name = Path(header).name
         roots = sorted(
-            (path.parents[len(Path(header).parts) - 1] for path in folder.rglob(name) if path.as_posix().endswith(f"/{header}")),
+            (
+                path.parents[len(Path(header).parts) - 1]
+                for path in folder.rglob(name)
+                if path.as_posix().endswith(f"/{header}")
+            ),
             key=lambda root: len(root.parts),
         )
         if not roots:
