@@ -20,7 +20,7 @@ from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
 from .engines.unisolated import UnisolatedEngine
-from .errors import DataFileError, HostError
+from .errors import DataFileError, HostError, UsageError
 from .graph import ModelGraph, read_model
 from .host import host_facts
 from .image.build import ImageBuilder
@@ -153,6 +153,11 @@ def static_needs(
 def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:
     """The engine asked for; ``auto`` is native on an ARM host, else local. Raises `HostError` if it cannot work."""
     name: EngineName
+    if request.engine == "qemu-system" or request.engine == "renode":
+        raise UsageError(
+            f"--engine {request.engine} runs microcontrollers, and {request.device} is none",
+            hint="leave it out, or use --engine local",
+        )
     if request.engine == "auto":
         name = "native" if host_architecture() == "arm64" and request.isolated else "local"
     else:

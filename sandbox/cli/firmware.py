@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from sandbox.engines.guard import Guard
-    from sandbox.image.build import ImageBuilder
     from sandbox.microcontroller.board import EmulatorName
     from sandbox.microcontroller.firmware_result import FirmwareResult
-    from sandbox.microcontroller.job import FirmwareEngine
 
 
 def profile_firmware(
@@ -52,7 +48,7 @@ def profile_firmware(
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.microcontroller.board import is_microcontroller, load_board  # noqa: PLC0415
     from sandbox.microcontroller.elf import read_firmware  # noqa: PLC0415
-    from sandbox.microcontroller.emulators import choose  # noqa: PLC0415
+    from sandbox.microcontroller.emulators import choose, makers  # noqa: PLC0415
     from sandbox.microcontroller.firmware_run import FirmwareRequest  # noqa: PLC0415
     from sandbox.microcontroller.firmware_run import profile_firmware as run_profile  # noqa: PLC0415
 
@@ -71,7 +67,7 @@ def profile_firmware(
     progress = Silent() if quiet else StderrProgress()
     builder = image_builder(mirror, progress)
     with guard() as protector, run_folder(run_dir, protector) as folder:
-        choice = choose(board, emulator_named(engine), engine_makers(builder, protector, renode))
+        choice = choose(board, emulator_named(engine), makers(builder, protector, renode))
         cancel = threading.Event()
         with progress.task(f"running {firmware.name} for {board.id}"):
             result = run_profile(request, choice, folder, cancel)
@@ -93,17 +89,27 @@ def emulator_named(engine: EngineChoice) -> EmulatorName | None:
     )
 
 
-def engine_makers(
-    builder: ImageBuilder, protector: Guard, renode: str | None
-) -> Mapping[EmulatorName, Callable[[], FirmwareEngine]]:
-    """How to make each emulator of microcontrollers."""
-    from sandbox.engines.qemu_system import QemuSystemEngine  # noqa: PLC0415
-    from sandbox.engines.renode import RenodeEngine  # noqa: PLC0415
+def tflm_folder(device: str, given: Path | None, engine: EngineChoice) -> Path | None:
+    """The TFLM to run on the emulated core: the one given, else, where an emulator is asked for, the one remembered.
 
-    return {
-        "qemu-system": lambda: QemuSystemEngine(builder.system_emulator(), protector),
-        "renode": lambda: RenodeEngine(protector, renode),
-    }
+    Raises `UsageError` for a Linux device, and for an emulator without a TFLM.
+    """
+    from sandbox.microcontroller.board import is_microcontroller  # noqa: PLC0415
+    from sandbox.microcontroller.tflm import remembered  # noqa: PLC0415
+
+    emulated = engine in {EngineChoice.QEMU_SYSTEM, EngineChoice.RENODE}
+    if given is None and not emulated:
+        return None
+    if not is_microcontroller(device, data_directory("device_specs")):
+        option = f"--engine {engine.value}" if emulated else "--tflm"
+        raise UsageError(f"{option} is for microcontrollers, and {device} is none", hint=f"leave {option} away")
+    folder = given or remembered()
+    if folder is None:
+        raise UsageError(
+            f"--engine {engine.value} runs a model with TFLM on the emulated core, and no TFLM was named",
+            hint="name its folder with --tflm (see docs/microcontrollers.md), or run your own program with --firmware",
+        )
+    return folder
 
 
 def _read_model(path: Path | None) -> bytes | None:

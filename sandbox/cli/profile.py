@@ -27,7 +27,7 @@ from .common import (
     run_folder,
     write_report,
 )
-from .firmware import profile_firmware
+from .firmware import profile_firmware, tflm_folder
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
@@ -95,6 +95,12 @@ def profile(
     renode: Annotated[
         str | None, typer.Option(metavar="PROGRAM|docker", help="Where Renode is. Default: on PATH, else its image.")
     ] = None,
+    tflm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Microcontrollers: TFLM's library and headers, to run on the core. Remembered."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -142,6 +148,8 @@ def profile(
         delegates=delegates,
         caches=caches,
         latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        tflm=tflm_folder(device, tflm, engine),
+        renode=renode,
     )
     if request.engine in {"auto", "local", "native"} and not dry_run:
         enter_own_scope()

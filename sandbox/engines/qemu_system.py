@@ -22,7 +22,7 @@ from sandbox import native, process
 from sandbox.errors import HostError, RunError
 from sandbox.image.emulator import Emulator, host_architecture
 from sandbox.microcontroller.board import Core, EmulatorName
-from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, PAINT, Fault, FirmwareJob, FirmwareRun, Stray
+from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, PAINT, Ended, Fault, FirmwareJob, FirmwareRun, Stray
 
 from .base import Cancelled, Problem
 from .gdb_remote import GdbRemote, Stop
@@ -148,13 +148,17 @@ class QemuSystemEngine:
         machine = machine_for(job) or job.emulation.model
         differs = job.emulation.differs
         if machine != job.emulation.model:
-            differs = (f"QEMU's {machine} stands for the board: it has memory where this program lies", *differs)
+            stands = f"QEMU's {machine} stands for the board, not its {job.emulation.model}: it has memory where this "
+            differs = (f"{stands}program lies", *differs)
+        passes = counted.passes
+        if found.at_end and counted.instructions is not None:  # the core stopped before the plugin saw the last mark
+            passes += tuple((n, counted.instructions) for n, address in job.marks.items() if address == job.stop_at)
         return FirmwareRun(
             ended="lockup" if lockup else found.ended(watch),
             exit_code=found.stop.status,
             console=_console(job, bytes(watch.printed)),
             instructions=counted.instructions,
-            passes=counted.passes,
+            passes=passes,
             lost_passes=counted.lost,
             strays=counted.strays,
             fault=fault,
@@ -190,12 +194,11 @@ def _holds(name: str, job: FirmwareJob) -> bool:
 
 def _refusal(job: FirmwareJob) -> str:
     core = MACHINES[job.emulation.model].core if job.emulation.model in MACHINES else job.board.cpu.core
-    places = sorted(
-        {s.address & ~0xFFF for s in job.firmware.segments} | {s.stored_at & ~0xFFF for s in job.firmware.segments}
-    )
+    places = {address & ~0xFFF for s in job.firmware.segments for address in (s.address, s.stored_at)}
     return (
         f"QEMU 7.2 has no machine with a {core} and memory for this program, which lies at "
-        f"{', '.join(f'{place:#010x}' for place in places)} with its stack below {job.firmware.initial_stack:#010x}"
+        f"{', '.join(f'{place:#010x}' for place in sorted(places))} with its stack below "
+        f"{job.firmware.initial_stack:#010x}"
     )
 
 
@@ -226,7 +229,7 @@ class _Found:
     pc: int | None = None
     ram: Mapping[int, bytes] | None = None
 
-    def ended(self, watch: _Watch) -> str:
+    def ended(self, watch: _Watch) -> Ended:
         if self.fault is not None:
             return "fault"
         if self.at_end:
@@ -300,9 +303,7 @@ class _Session:
             address = remote.read_word(0xE000ED34) if cfsr & 0x80 else address
         returning, stack = remote.register(14), remote.register(13)
         if not entered or returning < 0xFFFFFF00:  # deep inside the handler: the frame's place is no longer known
-            return Fault(
-                exception=exception, pc=None, lr=None, stack_pointer=stack, cfsr=cfsr, hfsr=hfsr, address=address
-            )
+            return Fault(exception=exception, stack_pointer=stack, cfsr=cfsr, hfsr=hfsr, address=address)
         if returning & 4:
             stack = remote.process_stack_pointer()
         frame = remote.read_memory(stack, 32)

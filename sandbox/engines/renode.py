@@ -17,7 +17,7 @@ from pathlib import Path
 from sandbox import process
 from sandbox.errors import HostError, RunError
 from sandbox.microcontroller.board import EmulatorName
-from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, Fault, FirmwareJob, FirmwareRun
+from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, Ended, Fault, FirmwareJob, FirmwareRun
 
 from .base import Cancelled, Problem
 from .guard import Guard
@@ -186,7 +186,7 @@ class _Watch:
         return not (done or self.flooded or self._cancel.is_set())
 
 
-def _ended(job: FirmwareJob, log: Log, fault: Fault | None, *, flooded: bool) -> str:
+def _ended(job: FirmwareJob, log: Log, fault: Fault | None, *, flooded: bool) -> Ended:
     if flooded:
         return "flood"
     if log.abort is not None:

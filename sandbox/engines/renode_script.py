@@ -7,8 +7,8 @@ log. Forms of the log: "What Renode 1.16.1 really printed", tests/data/renode.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.microcontroller.job import PAINT, PERIPHERALS, FirmwareJob, Span, Stray
@@ -83,13 +83,13 @@ def memory(job: FirmwareJob) -> tuple[Span, ...]:
 
 
 def guards(job: FirmwareJob) -> Iterator[Span]:
-    """Directly below and above each writable stretch of memory, where nothing else is: an access there stops the core."""
+    """Directly below and above each writable stretch, where nothing else is: an access there stops the core."""
     spans = memory(job)
     for span in (one for one in spans if one.writable):
         low = max([other.end for other in spans if other.end <= span.start], default=0)
         high = min([other.start for other in spans if other.start >= span.end], default=0x4000_0000)
         below, above = max(low, span.start - _GUARD_BYTES), min(high, span.end + _GUARD_BYTES)
-        if span.start - below >= 0x1000 and not any(g.start == below for g in ()):
+        if span.start - below >= 0x1000:
             yield Span(start=below, end=span.start)
         if above - span.end >= 0x1000 and (high - span.end) >= 2 * _GUARD_BYTES:
             yield Span(start=span.end, end=above)
@@ -125,8 +125,8 @@ def hooks(job: FirmwareJob) -> Iterator[tuple[int, str]]:
     for name, address in job.marks.items():
         stop = f"; {halt}" if address == job.stop_at else ""
         yield address, f"self.ErrorLog('MARK {name} {{0}}'.format(self.ExecutedInstructions)){stop}"
-    for address in sorted(set(job.firmware.handlers.values())):
-        number = min(n for n, handler in job.firmware.handlers.items() if handler == address and n >= 3 or n == 3)
+    for address in sorted({address for number, address in job.firmware.handlers.items() if number >= 3}):
+        number = min(n for n, handler in job.firmware.handlers.items() if handler == address and n >= 3)
         yield address, f"self.ErrorLog('FAULT {number} lr {{0}} sp {{1}}'.format(self.LR, self.SP)); {halt}"
     for address in calls_in(job.firmware):
         told = "self.ErrorLog('EXIT {0} {1}'.format(self.R[0].RawValue, self.R[1].RawValue))"
@@ -156,14 +156,13 @@ class Log:
     """(exception, LR, SP) when a fault handler was entered."""
     exit_call: tuple[int, int] | None
     """(semihosting call, its argument)."""
-    other: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_log(text: str) -> Log:
     """The log of a run, whole or cut off."""
     _before, _, after = text.partition(f"\n{RESULT}")
-    values = [int(value, 16) for value in _VALUE.findall(after)]
-    values += [None] * (6 - len(values)) if len(values) < 6 else []  # type: ignore[list-item]
+    values: list[int | None] = [int(value, 16) for value in _VALUE.findall(after)[:6]]
+    values += [None] * (6 - len(values))
     abort, error = _ABORT.search(text), _ERRORS.search(text)
     pc = _ABORT_PC.search(abort[1]) if abort else None
     fault, exit_call = _FAULT.search(text), _EXIT.search(text)

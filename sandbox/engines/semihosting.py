@@ -21,6 +21,8 @@ _WELL_ENDED = 0x20026
 _EACCES = 13
 _REFUSED = 0xFFFF_FFFF
 _LONGEST_TEXT = 1 << 16
+_FIXED = {_CLOSE: 0, _FLEN: 0, _CLOCK: 0, _TIME: 0, _COMMAND_LINE: 0, _HEAP: 0, _ISTTY: 1, _ERRNO: _EACCES}
+"""Answers that are always the same: no clock of this host, and the one error there is."""
 
 
 def calls_in(firmware: Firmware) -> Iterator[int]:
@@ -47,32 +49,32 @@ def serve(remote: GdbRemote, printed: bytearray) -> int | None:
 
 
 def _answer(remote: GdbRemote, call: int, argument: int, printed: bytearray) -> int:
-    if call == _WRITEC:
-        printed += remote.read_memory(argument, 1)
-    elif call == _WRITE0:
-        printed += _text(remote, argument)
-    elif call == _WRITE:
-        handle, data, size = (remote.read_word(argument + 4 * index) for index in range(3))
-        if handle not in {1, 2}:
-            return size
-        printed += remote.read_memory(data, min(size, _LONGEST_TEXT))
-    elif call == _OPEN:
+    if call in {_WRITEC, _WRITE0, _WRITE}:
+        return _print(remote, call, argument, printed)
+    if call == _OPEN:
         mode = remote.read_word(argument + 4)
         standard = _text(remote, remote.read_word(argument)) == b":tt"
         return (0 if mode < 4 else 1 if mode < 8 else 2) if standard else _REFUSED
-    elif call == _READ:  # nothing was read: all of it is left
+    if call == _READ:  # nothing was read: all of it is left
         return remote.read_word(argument + 8)
-    elif call == _ISTTY:
-        return 1
-    elif call == _ERRNO:
-        return _EACCES
-    elif call == _COMMAND_LINE:
+    if call == _COMMAND_LINE:
         remote.write_memory(remote.read_word(argument), b"\0")
         remote.write_memory(argument + 4, bytes(4))
     elif call == _HEAP:  # zeros: the C library takes what its linker script says
         remote.write_memory(remote.read_word(argument), bytes(16))
-    elif call not in {_CLOSE, _FLEN, _CLOCK, _TIME}:
-        return _REFUSED
+    return _FIXED.get(call, _REFUSED)
+
+
+def _print(remote: GdbRemote, call: int, argument: int, printed: bytearray) -> int:
+    if call == _WRITEC:
+        printed += remote.read_memory(argument, 1)
+    elif call == _WRITE0:
+        printed += _text(remote, argument)
+    else:
+        handle, data, size = (remote.read_word(argument + 4 * index) for index in range(3))
+        if handle not in {1, 2}:
+            return size
+        printed += remote.read_memory(data, min(size, _LONGEST_TEXT))
     return 0
 
 

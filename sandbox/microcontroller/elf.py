@@ -201,9 +201,9 @@ def _segments(elf: ELFFile, available: int, path: Path) -> tuple[Segment, ...]:
 
 def build_attributes(elf: ELFFile) -> dict[str, Any]:
     """Arm's build attributes of the whole file; none in a file that has lost them."""
-    section = elf.get_section_by_name(".ARM.attributes")
+    section: Any = elf.get_section_by_name(".ARM.attributes")
     found: dict[str, Any] = {}
-    for subsection in section.iter_subsections() if section is not None else ():
+    for subsection in section.iter_subsections() if hasattr(section, "iter_subsections") else ():
         for part in subsection.iter_subsubsections():
             found.update({attribute.tag: attribute.value for attribute in part.iter_attributes()})
     return found
@@ -233,10 +233,10 @@ def _sections(elf: ELFFile, segments: Sequence[Segment]) -> tuple[Section, ...]:
 
 
 def _symbols(elf: ELFFile) -> tuple[Symbol, ...]:
-    table = elf.get_section_by_name(".symtab")
+    table: Any = elf.get_section_by_name(".symtab")
     kinds: Mapping[str, Literal["function", "object", "label"]] = {"STT_FUNC": "function", "STT_OBJECT": "object"}
     found = []
-    for symbol in table.iter_symbols() if table is not None else ():
+    for symbol in table.iter_symbols() if hasattr(table, "iter_symbols") else ():
         type_, where = symbol["st_info"]["type"], symbol["st_shndx"]
         known = type_ in {"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"} and where != "SHN_UNDEF"
         if known and symbol.name and not _MAPPING_SYMBOL.match(symbol.name):

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from sandbox.engines.guard import Guard
+from sandbox.engines.qemu_system import QemuSystemEngine
+from sandbox.engines.renode import RenodeEngine
 from sandbox.errors import HostError, UsageError
+from sandbox.image.build import ImageBuilder
 
 from .board import Emulation, EmulatorName, Microcontroller
 from .job import FirmwareEngine
 
 Makers = Mapping[EmulatorName, Callable[[], FirmwareEngine]]
 """How to make each engine; making one may unpack an emulator."""
+
+
+def emulator_name(engine: str) -> EmulatorName | None:
+    """The emulator of microcontrollers that ``--engine`` names; None where it names none."""
+    return "qemu-system" if engine == "qemu-system" else "renode" if engine == "renode" else None
+
+
+def makers(builder: ImageBuilder, protector: Guard, renode: str | None) -> Makers:
+    """The real ones; ``renode`` as `RenodeEngine` takes it."""
+    return {
+        "qemu-system": lambda: QemuSystemEngine(builder.system_emulator(), protector),
+        "renode": lambda: RenodeEngine(protector, renode),
+    }
 
 
 def choose(

@@ -104,7 +104,7 @@ def misfits(firmware: Firmware, board: Microcontroller) -> Iterator[str]:
     cpu = board.cpu
     if firmware.architecture is not None and firmware.architecture not in RUNS[cpu.core]:
         built = f" (compiled for {firmware.cpu})" if firmware.cpu else ""
-        yield f"the program is for Arm{firmware.architecture}{built}, and the {cpu.core} of {board.id} does not run that"
+        yield f"the program is for Arm{firmware.architecture}{built}, which the {cpu.core} of {board.id} does not run"
     if firmware.float_abi == "hard" and cpu.fpu == "none":
         yield (
             f"the program passes floating-point arguments in FPU registers (hard-float ABI), and the {cpu.core} of "

@@ -71,24 +71,27 @@ class Fault:
     """A fault exception as the core left it for the handler."""
 
     exception: int
-    pc: int | None
+    pc: int | None = None
     """Of the instruction that failed, as the core stacked it; None when the frame cannot be read."""
-    lr: int | None
+    lr: int | None = None
     stack_pointer: int
-    cfsr: int | None
+    cfsr: int | None = None
     """Configurable Fault Status Register; None on an Armv6-M core, which has none."""
-    hfsr: int | None
-    address: int | None
+    hfsr: int | None = None
+    address: int | None = None
     """What could not be accessed, where the core says it (BFAR, MMFAR)."""
+
+
+Ended = Literal["exit", "stop", "fault", "lockup", "timeout", "flood", "abort"]
+"""``exit``: by semihosting; ``stop``: at `FirmwareJob.stop_at`; ``flood``: it printed without end; ``abort``: the
+emulator cannot go on, as when code is executed where there is no memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirmwareRun:
     """How it went. Nothing in here is an error of the tool."""
 
-    ended: Literal["exit", "stop", "fault", "lockup", "timeout", "flood", "abort"]
-    """``exit``: by semihosting; ``stop``: at `FirmwareJob.stop_at`; ``flood``: it printed without end; ``abort``: the
-    emulator cannot go on, as when code is executed where there is no memory."""
+    ended: Ended
     exit_code: int | None = None
     console: str = ""
     instructions: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -24,7 +25,12 @@ from sandbox.result import Result
 from . import host
 from .analysis import analyse
 from .board import Microcontroller, load_board
+from .emulators import choose, emulator_name, makers
+from .inputs import input_bytes
 from .record import MicrocontrollerRecord, read_record, write_record
+from .runner import run_model
+from .runner_record import write_runner
+from .tflm import find_library, remember
 
 
 def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
@@ -37,7 +43,40 @@ def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         if plan.engine is not None and plan.job is not None:
             with builder.progress.task(f"running {request.model.name} with TFLM on this host"):
                 host.run_arena(plan.engine, plan.job)
+        if request.tflm is not None:
+            on_core(request, plan.record, run_dir, builder, protector)
     return analyse(run_dir)
+
+
+def on_core(
+    request: ProfileRequest, record: MicrocontrollerRecord, run_dir: Path, builder: ImageBuilder, protector: Guard
+) -> None:
+    """Run the model on the emulated core with the user's TFLM and write what that found. Raises `HostError`,
+    `UsageError` and `DataFileError` for an emulator, a toolchain or a library that cannot be used."""
+    if request.tflm is None:
+        raise AssertionError("asked for with a library")
+    library = find_library(request.tflm, record.board.cpu)
+    asked = emulator_name(request.engine)
+    choice = choose(record.board, asked, makers(builder, protector, request.renode))
+    if isinstance(choice, str):
+        raise UsageError(f"--tflm: {choice}", hint="leave --tflm away, or take a board that an emulator stands for")
+    emulation, engine = choice
+    cancel = threading.Event()
+    with builder.progress.task(f"running {request.model.name} on an emulated {record.board.cpu.core}"):
+        found = run_model(
+            library=library,
+            board=record.board,
+            emulation=emulation,
+            engine=engine,
+            model=request.model.read_bytes(),
+            operators=tuple(dict.fromkeys(operator.type for operator in record.model.operators)),
+            inputs=input_bytes(record.model.inputs, request.inputs, request.seed),
+            run_dir=run_dir / "core",
+            timeout_seconds=request.timeout_seconds,
+            cancel=cancel,
+        )
+    write_runner(run_dir, found)
+    remember(request.tflm)
 
 
 @dataclass(frozen=True, kw_only=True)

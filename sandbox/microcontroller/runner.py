@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sandbox.errors import DataFileError, RunError
 from sandbox.metrics import Metric, Quantity, Unavailable
@@ -111,12 +112,13 @@ def run_model(
     places = MAPS[board.cpu.core]
     own = [operator for operator in library.operators if operator.name in set(operators)]
     few = build(library, board.cpu, own, run_dir / "own")
+    whole: Quantity
     try:
         every = build(library, board.cpu, library.operators, run_dir / "all")
-    except DataFileError as error:
+    except DataFileError as error:  # the model's own operators could be linked
         every, whole = few, Unavailable(unavailable=error.message)
     else:
-        whole = None
+        whole = _flash(read_firmware(every.elf), library, f"all {len(library.operators)} operators")
     firmware = read_firmware(every.elf)
     setting = _Setting(
         firmware=firmware,
@@ -152,7 +154,7 @@ def run_model(
             TensorBytes(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for data in best.outputs
         ),
         own_flash=_flash(read_firmware(few.elf), library, "only the model's operators"),
-        all_flash=whole or _flash(firmware, library, f"all {len(library.operators)} operators"),
+        all_flash=whole,
         ram_without_arena_bytes=_arena_start(firmware) - places.ram.start - STACK_BYTES,
         stack_bytes=_stack_used(firmware, best.run),
     )
@@ -243,7 +245,9 @@ def _read(firmware: Firmware, job: FirmwareJob, run: FirmwareRun, size: int) -> 
 
     at = _symbol(firmware, "runner_report_block")
     raw = content(at, _HEADER.size + _OPERATORS * _TAG)
-    values = _HEADER.unpack_from(raw) if len(raw) >= _HEADER.size else (0,) * (7 + 4 * _TENSORS) + (b"",)
+    values: tuple[Any, ...] = (0,) * (7 + 4 * _TENSORS) + (b"",)
+    if len(raw) >= _HEADER.size:
+        values = _HEADER.unpack_from(raw)
     magic, state, used, _inputs, outputs = values[:5]
     if magic != _MAGIC:
         state = used = outputs = 0

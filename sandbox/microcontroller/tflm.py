@@ -24,8 +24,8 @@ from .firmware import RUNS
 _HEADER = "tensorflow/lite/micro/micro_interpreter.h"
 _OTHER_HEADERS = ("flatbuffers/flatbuffers.h", "fixedpoint/fixedpoint.h", "ruy/profiler/instrumentation.h")
 _WHERE = (
-    "build TFLM's static library for the core (make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic "
-    "TARGET_ARCH=… microlite) and give the folder of its checkout; see docs/microcontrollers.md"
+    "get TFLM's static library for the core, built as github.com/tensorflow/tflite-micro documents, and name the folder "
+    "that holds it and its headers; see docs/microcontrollers.md"
 )
 _MAGIC = b"!<arch>\n"
 _LARGEST_BYTES = 512 << 20
@@ -80,7 +80,7 @@ def find_library(folder: Path, cpu: Cpu) -> Library:
         raise UsageError(f"--tflm {folder}: there is no static library (*.a) in it", hint=_WHERE)
     refused, found = [], []
     for path in archives:
-        read = _read(path, folder)
+        read = _read(path)
         if isinstance(read, str):
             refused.append(f"{path.relative_to(folder)}: {read}")
             continue
@@ -180,7 +180,7 @@ def _includes(folder: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _read(path: Path, folder: Path) -> tuple[str, FloatAbi, bytes, bytes] | str:
+def _read(path: Path) -> tuple[str, FloatAbi, bytes, bytes] | str:
     """(architecture, ABI, the archive's symbol table, its bytes), or why it is no library for a Cortex-M core."""
     try:
         if path.stat().st_size > _LARGEST_BYTES:

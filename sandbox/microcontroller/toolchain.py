@@ -104,7 +104,7 @@ def core_flags(cpu: Cpu, abi: FloatAbi) -> tuple[str, ...]:
 
 
 def linker_script(places: MemoryMap, stack_bytes: int = STACK_BYTES) -> str:
-    """For GNU ld: the program in ``code``, everything else in ``ram``, and behind it the arena to the end of ``ram``."""
+    """For GNU ld: the program in ``code``, all else in ``ram``, and behind that the arena to the end of ``ram``."""
     code, ram = places.code, places.ram
     return f"""ENTRY(Reset_Handler)
 MEMORY

@@ -35,15 +35,13 @@ def _lines(result: FirmwareResult) -> Iterator[Text]:
         yield row("in all", _count(result.run.all_instructions))
         yield row("touched", f"{in_bytes(result.run.ram_touched)} of RAM")
         lines = result.run.console.splitlines()
-        for number, line in enumerate(lines[:_CONSOLE_LINES]):
-            yield row("" if number else "printed", clean(line))
+        for number, text in enumerate(lines[:_CONSOLE_LINES]):
+            yield row("" if number else "printed", clean(text))
         if len(lines) > _CONSOLE_LINES:
             yield row("", f"… {len(lines) - _CONSOLE_LINES} more lines in --format json", style="dim")
     yield heading("CHECKS")
     for check in result.checks:
-        line = row(check.id, "")
-        line.append(check.status, style=STYLES.get(check.status, ""))
-        yield line
+        yield row(check.id, check.status, style=STYLES.get(check.status, ""))
         yield row("", clean(check.reason))
     yield heading("VERDICT")
     line = Text("  ")
