@@ -153,7 +153,7 @@ def static_needs(
 def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:
     """The engine asked for; ``auto`` is native on an ARM host, else local. Raises `HostError` if it cannot work."""
     name: EngineName
-    if request.engine == "qemu-system" or request.engine == "renode":
+    if request.engine == "qemu-system" or request.engine == "renode":  # noqa: PLR1714  # mypy narrows by this
         raise UsageError(
             f"--engine {request.engine} runs microcontrollers, and {request.device} is none",
             hint="leave it out, or use --engine local",

@@ -24,8 +24,8 @@ from .firmware import RUNS
 _HEADER = "tensorflow/lite/micro/micro_interpreter.h"
 _OTHER_HEADERS = ("flatbuffers/flatbuffers.h", "fixedpoint/fixedpoint.h", "ruy/profiler/instrumentation.h")
 _WHERE = (
-    "get TFLM's static library for the core, built as github.com/tensorflow/tflite-micro documents, and name the folder "
-    "that holds it and its headers; see docs/microcontrollers.md"
+    "get TFLM's static library for the core, as github.com/tensorflow/tflite-micro documents it, and name the folder "
+    "that holds it with its headers; see docs/microcontrollers.md"
 )
 _MAGIC = b"!<arch>\n"
 _LARGEST_BYTES = 512 << 20

@@ -31,7 +31,7 @@ LAYERS = (
     ("fit", "choice"),
     ("relate",),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
-    ("verdict", "out_of_memory", "memory_notes", "heap"),
+    ("verdict", "out_of_memory", "memory_notes", "heap", "microcontroller.firmware_result"),
     ("estimate", "analysis"),
     ("reports",),
     ("microcontroller",),
