@@ -28,7 +28,7 @@ ARCHITECTURES: Mapping[int, str] = {
 }  # fmt: skip
 """Tag_CPU_arch. 10 is v7 of every profile; Tag_CPU_arch_profile says which."""
 _MAPPING_SYMBOL = re.compile(r"\$[adtx](\.|$)")
-_MOST_SYMBOLS = 400_000
+_MOST_SYMBOLS, _MOST_SEGMENTS = 100_000, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +185,8 @@ def _segments(elf: ELFFile, available: int, path: Path) -> tuple[Segment, ...]:
             continue
         if segment["p_offset"] + segment["p_filesz"] > available:
             raise DataFileError(f"{path} is cut short: a segment lies behind the file's end", hint=_ADVICE)
+        if len(found) == _MOST_SEGMENTS:
+            raise DataFileError(f"{path} has more than {_MOST_SEGMENTS} segments to load", hint=_ADVICE)
         data = segment.data()
         found.append(
             Segment(

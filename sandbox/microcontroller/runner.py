@@ -133,7 +133,7 @@ def run_model(
         cancel=cancel,
     )
     largest = (places.ram.end - _arena_start(firmware)) & ~(STEP_BYTES - 1)
-    first = trial(setting, largest)
+    first = trial(setting, largest, look=False)
     smallest = search(setting, first) if first.good else None
     best = smallest or first
     profiled = trial(setting, best.size_bytes, profile=True) if best.good else None
@@ -190,8 +190,9 @@ def search(setting: _Setting, first: Trial) -> Trial:
     return tried[good]
 
 
-def trial(setting: _Setting, size: int, *, profile: bool = False) -> Trial:
-    """Run the model once in an arena of that size."""
+def trial(setting: _Setting, size: int, *, profile: bool = False, look: bool = True) -> Trial:
+    """Run the model once in an arena of that size; without ``look`` its outputs are left where they are, in the arena,
+    which is megabytes large at first."""
     firmware, places = setting.firmware, setting.places
     arena = _arena_start(firmware)
     at = places.model.start + len(setting.model)
@@ -227,7 +228,7 @@ def trial(setting: _Setting, size: int, *, profile: bool = False) -> Trial:
         marks={name: _symbol(firmware, symbol) & ~1 for name, symbol in marks.items()},
         stop_at=_symbol(firmware, "runner_done") & ~1,
         allowed=(places.code, places.model, ram, Span(start=0xE000_0000, end=0x1_0000_0000)),
-        painted=(ram,),
+        painted=(ram if look else Span(start=ram.start, end=arena),),
         loads=loads,
     )
     run = setting.engine.run(job, setting.cancel)
