@@ -14,6 +14,7 @@ from .common import MirrorOption, QuietOption, StderrProgress, image_builder
 
 if TYPE_CHECKING:
     from sandbox.calibration import Calibration, DType, Errors
+    from sandbox.microcontroller.latency import MicrocontrollerCalibration
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,12 +31,16 @@ DirectoryOption = Annotated[
 def list_calibrations(directory: DirectoryOption = None) -> None:
     """List all calibrations with rows, error on left-out families, and the width of the interval."""
     from sandbox.calibration import load_calibrations  # noqa: PLC0415
+    from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
     for each in load_calibrations(_folder(directory)):
         left_out = each.evidence.leave_one_family_out or each.evidence.leave_one_model_out if each.evidence else None
         error = f"{left_out.mean:.1%} mean, {left_out.worst:.1%} worst" if left_out else "by transfer"
         rows = f"{each.evidence.rows:>3} rows" if each.evidence else "no rows"
         typer.echo(f"{each.id:<58} {rows}  {error:<28} ±{_percent(each.interval)}")
+    for fit_ in load_fits(_folder(directory)):
+        error = f"{fit_.error:.1%} mean, {max(fit_.left_out):.1%} worst"
+        typer.echo(f"{fit_.plan.id:<58} {len(fit_.rows):>3} rows  {error:<28} ±{_percent(fit_.interval)}")
 
 
 @app.command()
@@ -45,7 +50,13 @@ def show(
 ) -> None:
     """Show a calibration: what it is for, its numbers, its errors, its sources."""
     from sandbox.calibration import load_calibrations  # noqa: PLC0415
+    from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
+    fits = {each.plan.id: each for each in load_fits(_folder(directory))}
+    if calibration in fits:
+        for line in _describe_fit(fits[calibration]):
+            typer.echo(line)
+        return
     known = {each.id: each for each in load_calibrations(_folder(directory))}
     if calibration not in known:
         raise UsageError(f"unknown calibration {calibration!r}", hint="see edge-sandbox calibration list")
@@ -160,13 +171,15 @@ def measure(
 def check(directory: DirectoryOption = None) -> None:
     """Fit all calibrations again: exit code 3 when a file differs from what its rows and counts give."""
     from sandbox.fit_files import differences, fit_all  # noqa: PLC0415
+    from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
     source = _folder(directory)
     made = fit_all(source, data_directory("device_specs"))
     found = differences(source, made)
+    fits = load_fits(source)  # made from their rows whenever they are read, so that nothing can differ
     if found:
         raise DataFileError("\n".join(f"{source}: {line}" for line in found), hint="edge-sandbox calibration fit")
-    typer.echo(f"{source}: {len(made)} calibrations follow from their rows and counts")
+    typer.echo(f"{source}: {len(made) + len(fits)} calibrations follow from their rows and counts")
 
 
 @app.command()
@@ -233,6 +246,20 @@ def _describe(each: Calibration) -> list[str]:
     if each.provenance:
         lines += [f"  source: {source}" for source in each.provenance.sources]
     return lines + [f"  note: {note}" for note in each.notes]
+
+
+def _describe_fit(each: MicrocontrollerCalibration) -> list[str]:
+    plan = each.plan
+    lines = [
+        f"{plan.id}: {plan.core} of {plan.soc} at {plan.clock_hz / 1e6:g} MHz",
+        f"  TFLM {plan.tflm}, {plan.kernels} kernels, int8",
+        f"  {each.cycles_per_mac:.4g} cycles a multiply-accumulate",
+        f"  90 % interval of this build on this chip: ±{_percent(each.interval)}; wider for another build or chip",
+        f"  {len(each.rows)} rows; left-out models {each.error:.1%} mean, {max(each.left_out):.1%} worst",
+    ]
+    lines += [f"    {model}: {cycles:.3g} cycles" for model, cycles in each.rows]
+    lines += [f"  source: {source}" for source in each.sources]
+    return lines + [f"  note: {note}" for note in plan.notes]
 
 
 def _errors(errors: Errors) -> str:

@@ -11,6 +11,7 @@ from sandbox.check_result import CheckResult, OperatorMemory
 from sandbox.metrics import Metric
 from sandbox.units import format_size
 
+from . import microcontroller_terminal
 from .layout import STYLES, clean, heading, in_bytes, printed, row
 
 _LARGEST = 3
@@ -25,7 +26,10 @@ def _lines(result: CheckResult) -> Iterator[Text]:
     yield Text(f"{clean(PurePath(result.model.path).name)} on {clean(result.device.name)}", style="bold")
     build = f"{result.runtime.name} {result.runtime.version}, {result.image.id}, by the file alone: nothing was run"
     yield Text(clean(build), style="dim")
-    yield from _memory(result)
+    if result.microcontroller is not None:
+        yield from microcontroller_terminal.lines(result.microcontroller, result.latency)
+    else:
+        yield from _memory(result)
     yield heading("VERDICT")
     line = Text("  ")
     line.append(result.verdict.status.replace("_", " ").upper(), style=STYLES[result.verdict.status])
