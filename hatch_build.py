@@ -54,6 +54,9 @@ PARTS = (
     _part("clock", "arm64", "aarch64-linux-gnu.2.17", _RESOLVED),
     _part("clock", "armhf", "arm-linux-gnueabihf.2.17", _RESOLVED),  # zig's arm is ARMv7-A
     _part("clock", "amd64", "x86_64-linux-gnu.2.17", _RESOLVED),
+    _part("fault", "arm64", "aarch64-linux-gnu.2.17", _RESOLVED),
+    _part("fault", "armhf", "arm-linux-gnueabihf.2.17", _RESOLVED),
+    _part("fault", "amd64", "x86_64-linux-gnu.2.17", _RESOLVED),
 )
 
 

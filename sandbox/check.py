@@ -14,9 +14,12 @@ from .check_result import (
     CheckedRuntime,
     CheckResult,
     MemoryPart,
-    OperatorMemory,
     PredictedMemory,
 )
+from .compatibility import Target, examine
+from .compatibility.facts import load_index
+from .compatibility.install import newest_version
+from .compatibility_checks import static_checks
 from .device import DeviceSpec, OsChoice, load_device, select_os
 from .graph import ModelGraph, read_model
 from .image.spec import Lock, load_lock, load_spec
@@ -25,8 +28,8 @@ from .microcontroller import check as microcontroller
 from .microcontroller.board import is_microcontroller
 from .plan import ProfileRequest, choose_runtime, resolve_shapes
 from .record import Image, TensorRecord
-from .resources import data_directory
-from .result import Tool
+from .resources import cache_directory, data_directory
+from .result import OperatorMemory, Tool
 from .static.baseline import Baseline, find_baseline, load_baselines
 from .static.memory import MemoryPlan, StepMemory, plan_for
 from .verdict import judge, memory_check
@@ -45,6 +48,8 @@ class CheckRequest:
     reserve_bytes: int = 0
     """Of the device's memory, for other programs."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    accelerators: tuple[str, ...] = ()
+    """Ids of accelerators to compare the model's operators with."""
 
 
 def check(request: CheckRequest) -> CheckResult:
@@ -57,13 +62,21 @@ def check(request: CheckRequest) -> CheckResult:
     images = data_directory("images")
     spec, lock = load_spec(os.image, images), load_lock(os.image, images)
     name, wanted = choose_runtime(request.runtime, graph, tuple(runtime.name for runtime in spec.runtimes))
-    build = (name, wanted or lock.runtime_versions(name)[0])
+    build = (name, wanted or next(iter(lock.runtime_versions(name)), None) or _newest(name))
     shapes = resolve_shapes(graph, request.shapes)
     plan = plan_for(graph, shapes, runtime=name, architecture=spec.architecture)
     limit = budget(device, os, request.memory_bytes, request.reserve_bytes)
     memory = _predicted(graph, plan, _baseline(os, lock, build, images), limit)
+    compatibility = examine(
+        graph,
+        Target(device=device, os=os, spec=spec, lock=lock, runtime=build[0], version=build[1]),
+        directory=data_directory("compatibility"),
+        cache=cache_directory(),
+        accelerators=request.accelerators,
+    )
     checks = (
         memory_check(memory.peak, limit.available, limit.limit_bytes, None, limit_source=limit.source, enforced=False),
+        *static_checks(compatibility),
     )
     return CheckResult(
         tool=Tool(version=version("edge-sandbox")),
@@ -74,6 +87,7 @@ def check(request: CheckRequest) -> CheckResult:
         memory=memory,
         checks=checks,
         verdict=judge(checks),
+        compatibility=compatibility,
     )
 
 
@@ -87,6 +101,12 @@ def _as_profile(request: CheckRequest) -> ProfileRequest:
         reserve_bytes=request.reserve_bytes,
         shapes=request.shapes,
     )
+
+
+def _newest(runtime: str) -> str:
+    """For an image that has no such runtime: the newest version there is, of which the findings say why it is not."""
+    index = load_index(runtime, data_directory("compatibility"))
+    return newest_version(index) if index else "0"
 
 
 def _baseline(os: OsChoice, lock: Lock, build: tuple[str, str], images: Path) -> Baseline | str:

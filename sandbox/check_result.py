@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from .compatibility_result import Compatibility
 from .metrics import Quantity
 from .microcontroller.outcome import MicrocontrollerPart
 from .record import Image, TensorRecord
-from .result import Check, Latency, Tool, Verdict
+from .result import Check, Latency, OperatorMemory, Tool, Verdict
 
 
 class _Frozen(BaseModel):
@@ -53,16 +54,6 @@ class MemoryPart(_Frozen):
     size: Quantity
 
 
-class OperatorMemory(_Frozen):
-    """What one operator needs while it runs: all tensors alive in its step, and its own temporaries."""
-
-    index: int
-    type: str
-    name: str
-    live: Quantity
-    workspace: Quantity
-
-
 class PredictedMemory(_Frozen):
     """Memory by the model file."""
 
@@ -97,6 +88,8 @@ class CheckResult(_Frozen):
     memory: PredictedMemory
     checks: tuple[Check, ...]
     verdict: Verdict
+    compatibility: Compatibility | None = None
+    """None in documents of versions that looked for none."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory above is then unavailable."""
     latency: Latency | None = None

@@ -84,6 +84,16 @@ class Power(_Table):
     load_watts: _Watts | None = None
 
 
+class Price(_Table):
+    """What one board costs, for comparisons: a list price, by whoever lists it, on a day."""
+
+    amount: Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    """ISO 4217."""
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
+    """When it was listed."""
+
+
 class OsChoice(_Table):
     """One operating system the device can run, and what the emulator has to imitate for it."""
 
@@ -120,12 +130,20 @@ class DeviceSpec(_Table):
     board: Board | None = None
     memory: Memory | None = None
     power: Power | None = None
+    price: Price | None = None
     os: Annotated[tuple[OsChoice, ...], Field(min_length=1)]
     sources: dict[str, _Text] = Field(default_factory=dict)
     """Dotted key of a fact → where it was read."""
 
 
-_TABLES: dict[str, type[BaseModel]] = {"cpu": Cpu, "board": Board, "memory": Memory, "power": Power, "os": OsChoice}
+_TABLES: dict[str, type[BaseModel]] = {
+    "cpu": Cpu,
+    "board": Board,
+    "memory": Memory,
+    "power": Power,
+    "price": Price,
+    "os": OsChoice,
+}
 
 
 def available_devices(directory: Path) -> tuple[str, ...]:
@@ -169,6 +187,11 @@ def select_os(device: DeviceSpec, image_id: str | None) -> OsChoice:
     raise UsageError(f"{device.id} does not run the OS image {image_id!r}", hint=f"choose one of {images}")
 
 
+def shown_features(device: DeviceSpec, os: OsChoice) -> tuple[str, ...] | None:
+    """The core's features as /proc/cpuinfo shows them with that OS; None where the spec does not say."""
+    return device.cpu.features_64 if os.has_64_bit_kernel else device.cpu.features_32
+
+
 def render_cpuinfo(device: DeviceSpec, os: OsChoice, processors: int | None = None) -> str:
     """/proc/cpuinfo of the device with that OS, for all its cores or for ``processors`` of them.
 
@@ -179,8 +202,7 @@ def render_cpuinfo(device: DeviceSpec, os: OsChoice, processors: int | None = No
     cpu, count = device.cpu, device.cpu.cores if processors is None else processors
     if not 1 <= count <= cpu.cores:
         raise UsageError(f"{device.id} has {cpu.cores} cores, not {count}", hint=f"ask for 1 to {cpu.cores}")
-    features_key = "features_64" if os.has_64_bit_kernel else "features_32"
-    features: tuple[str, ...] | None = getattr(cpu, features_key)
+    features_key, features = "features_64" if os.has_64_bit_kernel else "features_32", shown_features(device, os)
     missing = [key for key in ("variant", "revision", features_key) if getattr(cpu, key) is None]
     if missing or features is None:
         names = ", ".join(f"cpu.{key}" for key in missing)
@@ -253,7 +275,9 @@ def memory_budget(device: DeviceSpec, os: OsChoice) -> Metric | Unavailable:
 
 def facts(device: DeviceSpec) -> tuple[str, ...]:
     """Dotted keys of the physical facts that the spec states, each of which should have a source."""
-    tables: dict[str, BaseModel | None] = {name: getattr(device, name) for name in ("cpu", "board", "memory", "power")}
+    tables: dict[str, BaseModel | None] = {
+        name: getattr(device, name) for name in ("cpu", "board", "memory", "power", "price")
+    }
     found = ["soc", "ram_bytes"]
     found += [f"{name}.{key}" for name, table in tables.items() if table for key, value in table if value is not None]
     choices = {"image", "emulated_cpu"}  # ours, not the device's

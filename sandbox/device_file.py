@@ -72,10 +72,11 @@ def read_spec(path: Path, directory: Path, below: tuple[Path, ...] = ()) -> dict
         near = difflib.get_close_matches(str(base), ids, n=1) or ids
         raise DataFileError(f"{path}: base: no device spec named {base!r}", hint=f"name one of: {', '.join(near)}")
     inherited = read_spec(candidates[0], directory, (*below, path.resolve()))
+    inherited.pop("price", None)  # another board has another
     sources = inherited.get("sources")
     if isinstance(sources, dict):
         # A source vouches for the value it came with: where the value is overridden, a new one is due.
-        given = set(_dotted(table))
+        given = {"price", *_dotted(table)}
         inherited["sources"] = {k: v for k, v in sources.items() if k not in given and k.partition(".")[0] not in given}
     return _merge(inherited, table)
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from .isa import InstructionSet
 from .metrics import Quantity
 
 InstructionClass = Literal[
@@ -34,6 +35,19 @@ class Phase(_Frozen):
     peak_rss: Quantity
 
 
+class AllocatorPhase(_Frozen):
+    """A part of the run, and what the C library's allocator did in it."""
+
+    name: str
+    calls: Quantity
+    """That asked for memory."""
+    frees: Quantity
+    held: Quantity
+    """What the allocator had of the kernel at the end of the phase."""
+    fragmentation: Quantity
+    """Of that, free memory between blocks in use."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Code:
     """What the code at a guest address is."""
@@ -44,6 +58,41 @@ class Code:
     """XNNPACK, ruy, gemmlowp, MLAS …, else the name of the file."""
     place: str
     """File and offset in it: the same in each run, as addresses are not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachedCode:
+    """An instruction that ran under emulation and that the device's core may lack."""
+
+    feature: str
+    """As ``/proc/cpuinfo`` names it."""
+    instruction: str
+    path: str
+    """The guest's file that holds it, or ``unknown``."""
+    function: str | None
+    address: int
+
+
+class IllegalInstruction(_Frozen):
+    """What the core refused to execute."""
+
+    instruction: str
+    """Mnemonic and operands, or "unknown"."""
+    encoding: str
+    """Hexadecimal: a word (a64, a32), halfwords (t32) or bytes (x86)."""
+    instruction_set: InstructionSet
+    address: str
+    """In the guest, hexadecimal."""
+    function: str | None
+    """None where the library has no symbols."""
+    file: str
+    """The library or program that the code is of."""
+    offset: str | None
+    """In that file, hexadecimal."""
+    needs: str | None
+    """The core's feature that it needs, as /proc/cpuinfo names it; None where that is not known."""
+    trap: bool
+    """Whether it is undefined on every core, so written on purpose."""
 
 
 class Kernel(_Frozen):

@@ -1,6 +1,7 @@
-"""Where the native parts lie: the plugin that QEMU loads, and the clock library that guests preload.
+"""Where the native parts lie: the plugin that QEMU loads, and the libraries that guests preload.
 
-``hatch_build.py`` compiles them from ``images/plugin`` and ``images/clock`` when the package is built.
+``hatch_build.py`` compiles them from ``images/plugin``, ``images/clock`` and ``images/fault`` when the package is
+built.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ def probe(host: Architecture) -> Path:
 def clock_library(guest: Architecture) -> Path:
     """The clock library for guests of that architecture. Raises `HostError` when it was not built."""
     return _built(f"clock-{guest}.so")
+
+
+def fault_library(guest: Architecture) -> Path:
+    """The library that records illegal instructions. Raises `HostError` when it was not built."""
+    return _built(f"fault-{guest}.so")
 
 
 def _built(name: str) -> Path:

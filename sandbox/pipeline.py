@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -10,10 +12,12 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from . import native, rundir
+from . import durations, native, rundir
 from .analysis import analyse
 from .budget import MemoryBudget, budget
-from .device import DeviceSpec, OsChoice, load_device, select_os
+from .compatibility import Target, examine
+from .compatibility_result import Compatibility
+from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
 from .engines.guard import Guard
@@ -36,6 +40,8 @@ from .plan import (
     plan_jobs,
     resolve_shapes,
 )
+from .profilers.fault import describe_fault
+from .profilers.reached import note_reached
 from .profilers.symbols import describe_code
 from .progress import Progress
 from .record import (
@@ -45,6 +51,7 @@ from .record import (
     Image,
     ModelRecord,
     Need,
+    OperatorNeed,
     OperatorRecord,
     RunRecord,
     RuntimeRecord,
@@ -52,10 +59,12 @@ from .record import (
 )
 from .resources import data_directory
 from .result import Result
-from .static.memory import plan_for
-from .verdict import find_failure
+from .static.memory import MemoryPlan, plan_for
+from .verdict import Failure, find_failure
 
 _PARALLEL = 3
+_NEEDS = 200
+"""Of how many operators, the greediest, a run's record tells what they need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +83,20 @@ class Plan:
     jobs: tuple[Job, ...]
     run_dir: Path
     needs: tuple[Need, ...]
+    operator_needs: tuple[OperatorNeed, ...]
 
 
-def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
-    """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``."""
+def profile(
+    request: ProfileRequest,
+    run_dir: Path,
+    builder: ImageBuilder,
+    protector: Guard,
+    cancel: threading.Event | None = None,
+) -> Result:
+    """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``.
+
+    ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
+    """
     if is_microcontroller(request.device, data_directory("device_specs")):
         return microcontroller.profile(request, run_dir, builder, protector)
     if request.engine == "replay":
@@ -85,7 +104,10 @@ def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
-        run_jobs(plan, builder.progress)
+        rundir.write_compatibility(run_dir, static_compatibility(plan, builder.store.directory))
+        started, kept = time.monotonic(), builder.store.directory
+        run_jobs(plan, builder.progress, cancel, durations.expected_seconds(kept, plan.graph))
+        durations.remember(kept, plan.graph, time.monotonic() - started)
     return analyse(run_dir)
 
 
@@ -118,8 +140,13 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         guest_code=guest_code,
         identity=identity,
         emulated=engine.name != "native",
-        native_parts=(native.plugin(host_architecture()), native.clock_library(image.spec.architecture)),
+        native_parts=(
+            native.plugin(host_architecture()),
+            native.clock_library(image.spec.architecture),
+            native.fault_library(image.spec.architecture),
+        ),
     )
+    static = plan_for(graph, shapes, runtime=name, architecture=image.spec.architecture)
     return Plan(
         request=request,
         graph=graph,
@@ -132,21 +159,42 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         emulator=emulator,
         jobs=jobs,
         run_dir=run_dir,
-        needs=static_needs(graph, shapes, runtime=name, architecture=image.spec.architecture),
+        needs=static_needs(static),
+        operator_needs=tuple(
+            OperatorNeed(
+                index=step.index,
+                type=step.type,
+                name=step.name,
+                live_bytes=step.live_bytes,
+                workspace_bytes=step.workspace_bytes,
+            )
+            for step in static.steps
+        ),
     )
 
 
-def static_needs(
-    graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: str, architecture: str
-) -> tuple[Need, ...]:
+def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
+    """What the files alone tell of the build that will run."""
+    target = Target(
+        device=plan.device,
+        os=plan.os,
+        spec=plan.image.spec,
+        lock=plan.image.lock,
+        runtime=plan.runtime[0],
+        version=plan.runtime[1],
+    )
+    return examine(plan.graph, target, directory=data_directory("compatibility"), cache=cache)
+
+
+def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
     """What the model file announces, for the words of an out-of-memory verdict."""
-    plan = plan_for(graph, shapes, runtime=runtime, architecture=architecture)
     found = [
         Need(part=part.name, what=f"{part.name} ({part.source})", size_bytes=part.size_bytes) for part in plan.parts
     ]
-    if top := plan.peak_step:
-        what = f"{top.type} {top.name} (operator {top.index})"
-        found.append(Need(part="operator", what=what, size_bytes=top.total_bytes))
+    steps = sorted(plan.steps, key=lambda step: -step.total_bytes)[:_NEEDS]
+    for step in steps:
+        what = f"{step.type} {step.name} (operator {step.index})"
+        found.append(Need(part="operator", what=what, size_bytes=step.total_bytes, operator=step.index))
     return tuple(found)
 
 
@@ -175,26 +223,39 @@ def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator
     return engine
 
 
-def run_jobs(plan: Plan, progress: Progress) -> None:
-    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too."""
-    cancel = threading.Event()
+def run_jobs(
+    plan: Plan, progress: Progress, outside: threading.Event | None = None, expected_seconds: float | None = None
+) -> None:
+    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too.
+
+    Only where memory ran out the operator run goes on to the same end: it tells which operator that is.
+    Raises `Cancelled` soon after ``outside`` is set.
+    """
+    cancels = {job.name: threading.Event() for job in plan.jobs}
     names = ", ".join(job.name for job in plan.jobs)
     with (
-        progress.task(f"running {names} on {plan.device.id}", total=len(plan.jobs)) as advance,
+        progress.task(
+            f"running {names} on {plan.device.id}", total=len(plan.jobs), expected_seconds=expected_seconds
+        ) as advance,
         ThreadPoolExecutor(_PARALLEL) as pool,
     ):
-        pending: dict[Future[Outcome], Job] = {pool.submit(plan.engine.run, job, cancel): job for job in plan.jobs}
+        pending: dict[Future[Outcome], Job] = {
+            pool.submit(plan.engine.run, job, cancels[job.name]): job for job in plan.jobs
+        }
         try:
             while pending:
+                if outside is not None and outside.is_set():
+                    raise Cancelled
                 # a bounded wait, so that Ctrl-C is seen between two of them
                 done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     job = pending.pop(future)
-                    if _finish(job, future) and job.name == "latency":
-                        cancel.set()
+                    failure = _finish(job, future)
+                    if failure and job.name == "latency":
+                        _cancel(cancels, but="operators" if failure.check == "memory" else None)
                     advance(1)
         finally:
-            cancel.set()
+            _cancel(cancels)
 
 
 def replay(request: ProfileRequest, run_dir: Path) -> Result:
@@ -249,6 +310,7 @@ def record_of(plan: Plan) -> RunRecord:
             tick_ns=core_tick(device),
             hardware=_hardware(device),
             swap_bytes=plan.budget.swap_bytes,
+            features=shown_features(device, os) or (),
             zram_left_out_bytes=(os.zram_bytes or 0) if plan.request.swap else 0,
         ),
         image=Image(id=spec.id, title=spec.title, digest=plan.image.lock.digest),
@@ -260,6 +322,7 @@ def record_of(plan: Plan) -> RunRecord:
         caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
         needs=plan.needs,
+        operator_needs=plan.operator_needs,
         latency_budget_seconds=plan.request.latency_budget_seconds,
     )
 
@@ -276,15 +339,24 @@ def _hardware(device: DeviceSpec) -> Hardware:
     )
 
 
-def _finish(job: Job, future: Future[Outcome]) -> bool:
-    """Write how the job ended; True when the model failed in it. A job that was cancelled leaves no outcome."""
+def _cancel(cancels: Mapping[str, threading.Event], *, but: str | None = None) -> None:
+    for name, cancel in cancels.items():
+        if name != but:
+            cancel.set()
+
+
+def _finish(job: Job, future: Future[Outcome]) -> Failure | None:
+    """Write how the job ended, and how the model failed in it if it did. A job that was cancelled leaves no outcome."""
     try:
         outcome = future.result()
     except Cancelled:
-        return False
+        return None
     rundir.require_room(job.run_dir)
     rundir.write_outcome(job.run_dir, outcome)
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
+    if outcome.signal == signal.SIGILL:
+        describe_fault(job.run_dir, job.image.root)
     if job.counting is not None:
         describe_code(job.run_dir, report, job.image.root)
-    return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None
+        note_reached(job.run_dir, job.image.root)
+    return find_failure(outcome, report, phases, job.memory_limit_bytes)

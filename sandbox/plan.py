@@ -12,7 +12,9 @@ from typing import Literal
 from .device import DeviceSpec, OsChoice
 from .engines.base import (
     COUNTS,
+    FAULT,
     GUEST_CLOCK_LIBRARY,
+    GUEST_FAULT_LIBRARY,
     GUEST_PLUGIN,
     GUEST_RUN_DIR,
     Counting,
@@ -193,11 +195,11 @@ def plan_jobs(
     guest_code: Path,
     identity: Path,
     emulated: bool,
-    native_parts: tuple[Path, Path],
+    native_parts: tuple[Path, Path, Path],
 ) -> tuple[Job, ...]:
     """The jobs of a profile, independent of one another; their folders below ``run_dir`` are made and filled.
 
-    ``native_parts``: the plugin for this host's emulator, the clock library for the guest.
+    ``native_parts``: the plugin for this host's emulator, the clock and the fault library for the guest.
     """
     name, version = runtime
     model = f"{_GUEST_MODEL}/{graph.path.name}"
@@ -213,11 +215,13 @@ def plan_jobs(
         mounts.append(Mount(source=identity / "cpu", target="/sys/devices/system/cpu"))
     mounts += [
         Mount(source=path, target=target)
-        for path, target in zip(native_parts, (GUEST_PLUGIN, GUEST_CLOCK_LIBRARY), strict=True)
+        for path, target in zip(native_parts, (GUEST_PLUGIN, GUEST_CLOCK_LIBRARY, GUEST_FAULT_LIBRARY), strict=True)
     ]
     python = f"/usr/bin/python{image.spec.python}"
     env = {"PYTHONPATH": f"/opt/{name}-{version}", "HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
     env["PATH"] = "/usr/bin:/bin"
+    if not emulated:  # else the engine has the emulator preload it
+        env |= {"LD_PRELOAD": GUEST_FAULT_LIBRARY, "EDGE_FAULT": f"{GUEST_RUN_DIR}/{FAULT}"}
     jobs = []
     for job_name in request.jobs:
         folder = run_dir / job_name
@@ -249,6 +253,7 @@ def plan_jobs(
                 memory_limit_bytes=None if job_name == "heap" else limit_bytes,
                 timeout_seconds=request.timeout_seconds,
                 counting=counting,
+                stops_at_gate=job_name != "heap",
             )
         )
     return tuple(jobs)
@@ -261,11 +266,13 @@ def core_tick(device: DeviceSpec) -> tuple[int, int]:
     return tick.numerator, tick.denominator
 
 
-def _counting(job: JobName, device: DeviceSpec, native_parts: tuple[Path, Path], *, caches: bool) -> Counting | None:
+def _counting(
+    job: JobName, device: DeviceSpec, native_parts: tuple[Path, Path, Path], *, caches: bool
+) -> Counting | None:
     """The latency run keeps the host's clock, on which its memory is sampled; a heap profile counts nothing."""
     if job == "heap":
         return None
-    plugin, clock_library = native_parts
+    plugin, clock_library, fault_library = native_parts
     operators = job == "operators"
     return Counting(
         plugin=plugin,
@@ -273,6 +280,7 @@ def _counting(job: JobName, device: DeviceSpec, native_parts: tuple[Path, Path],
         clock=operators,
         tick_ns=_FINE_TICK if operators else core_tick(device),
         caches=_caches(device) if operators and caches else None,
+        fault_library=fault_library,
     )
 
 

@@ -34,6 +34,8 @@ class Failure:
     reason: str
     fix: str | None = None
     missing_operator: str | None = None
+    of_the_device: bool = True
+    """False where only the emulation failed, so that nothing is known of the device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +205,8 @@ def failure_checks(failure: Failure | None, *, total: int, native: int, delegate
     for check, passed in questions:
         if failure is None:
             checks.append(Check(id=check, status="pass", reason=passed))
+        elif check == failed and not failure.of_the_device:
+            checks.append(Check(id=check, status="unknown", reason=failure.reason, fix=failure.fix))
         elif check == failed:
             checks.append(Check(id=check, status="fail", reason=failure.reason, fix=failure.fix))
         else:

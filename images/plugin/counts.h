@@ -21,7 +21,8 @@ struct counts_thread {
     uint64_t l2_lines;   /* cache lines that missed the first level, when caches are modelled */
     uint64_t dram_lines; /* cache lines that missed every level */
     uint64_t classes[INSN_CLASSES]; /* `retired` less `waited`, by class; written when the thread or the process ends */
-    uint64_t reserved[7];
+    uint64_t operator;   /* of the model, that it runs: its index plus one, the subgraph's in the upper half; 0: none */
+    uint64_t reserved[6];
 };
 
 /* <pid>.counts: mapped by the plugin, and once more by the guest's clock library, which only reads. */
@@ -34,7 +35,7 @@ struct counts {
     uint64_t realtime_ns;   /* the date at that moment, in nanoseconds since 1970 */
     uint64_t latest_exit;   /* the latest time at which a thread ended */
     uint32_t flags;         /* COUNTS_FLAG_… */
-    uint32_t reserved;
+    uint32_t asked_pages;   /* what the process asked the kernel for last, in pages of 4096 bytes; 0: nothing yet */
     uint16_t slot[COUNTS_THREADS * 4]; /* the clock library's slots → indices into `thread` */
     struct counts_thread thread[COUNTS_THREADS];
 };
@@ -57,11 +58,17 @@ enum counts_call {
     COUNTS_MARK,       /* (token): write what ran since the last mark to <pid>.marks */
     COUNTS_MARK_CLOCK, /* (ticks): the same, because a clock was read that showed so many ticks */
     COUNTS_ADVANCE,    /* (low, high): the calling thread has waited until that time, in two halves of 32 bits */
+    COUNTS_OPERATOR,   /* (index + 1, subgraph): the calling thread begins an operator of the model; (0, 0): none now */
+    COUNTS_CALLS,      /* (address): write how often the function that begins there has been called to <pid>.marks */
 };
+
+/* <pid>.crypto: text, a line for each cryptographic A64 instruction that was translated: its address and its word, both in
+ * hexadecimal. */
 
 /* <pid>.marks: records in order. Each begins with its kind. */
 #define MARK_BLOCK 1u
 #define MARK_DELTA 2u
+#define MARK_CALLS 3u
 
 /* A translated block, before its first use in a delta. */
 struct mark_block {
@@ -78,6 +85,13 @@ struct mark_delta {
     uint64_t l2_lines, dram_lines; /* of all threads since then */
     uint32_t call;                 /* COUNTS_MARK or COUNTS_MARK_CLOCK */
     uint32_t entries;              /* how many struct mark_entry follow */
+};
+
+/* The answer to COUNTS_CALLS. */
+struct mark_calls {
+    uint32_t kind, reserved;
+    uint64_t address;
+    uint64_t calls;     /* by all threads, since the process began */
 };
 
 struct mark_entry {

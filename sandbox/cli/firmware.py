@@ -16,12 +16,12 @@ from sandbox.resources import data_directory
 from .common import (
     EXIT_CODES,
     EngineChoice,
-    FormatChoice,
-    StderrProgress,
+    ReportChoice,
     image_builder,
     run_folder,
     write_report,
 )
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.microcontroller.board import EmulatorName
@@ -38,7 +38,7 @@ def profile_firmware(
     begin: str | None,
     end: str | None,
     timeout_seconds: float,
-    format_: FormatChoice,
+    format_: ReportChoice,
     output: Path | None,
     run_dir: Path | None,
     mirror: str | None,
@@ -52,6 +52,10 @@ def profile_firmware(
     from sandbox.microcontroller.firmware_run import FirmwareRequest  # noqa: PLC0415
     from sandbox.microcontroller.firmware_run import profile_firmware as run_profile  # noqa: PLC0415
 
+    if format_ not in {ReportChoice.TERMINAL, ReportChoice.JSON}:
+        raise UsageError(
+            f"--format {format_.value} is for a model's profile", hint="with --firmware use --format terminal or json"
+        )
     specs = data_directory("device_specs")
     if not is_microcontroller(device, specs):
         raise UsageError(f"--firmware is for microcontrollers, and {device} is none", hint="edge-sandbox devices list")
@@ -121,9 +125,9 @@ def _read_model(path: Path | None) -> bytes | None:
         raise DataFileError(f"{path}: {error.strerror}", hint="name a .tflite file") from error
 
 
-def _render(result: FirmwareResult, format_: FormatChoice, *, colour: bool) -> str:
+def _render(result: FirmwareResult, format_: ReportChoice, *, colour: bool) -> str:
     from sandbox.reports import firmware_terminal  # noqa: PLC0415
 
-    if format_ is FormatChoice.JSON:
+    if format_ is ReportChoice.JSON:
         return result.model_dump_json(indent=2) + "\n"
     return firmware_terminal.render(result, colour=colour)

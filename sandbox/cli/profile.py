@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,10 +16,10 @@ from sandbox.units import parse_duration, parse_size
 from .common import (
     EXIT_CODES,
     EngineChoice,
-    FormatChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
+    ReportChoice,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
@@ -28,12 +27,31 @@ from .common import (
     write_report,
 )
 from .firmware import profile_firmware, tflm_folder
+from .options import (
+    BaselineOption,
+    DeviceOption,
+    EngineOption,
+    LatencyBudgetOption,
+    LatencyIncreaseOption,
+    MemoryIncreaseOption,
+    MemoryOption,
+    OperatorIncreaseOption,
+    OsOption,
+    OutputOption,
+    ReportOption,
+    ReserveOption,
+    RuntimeOption,
+    ShapeOption,
+    SwapOption,
+    ThreadsOption,
+    TimeoutOption,
+)
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
     from sandbox.image.build import ImageBuilder
     from sandbox.plan import ProfileRequest
-    from sandbox.result import Result
 
 
 def profile(
@@ -41,42 +59,32 @@ def profile(
         Path | None, typer.Argument(help="A .tflite or .onnx file. Optional with --firmware.", show_default=False)
     ] = None,
     *,
-    device: Annotated[
-        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
-    ],
-    runtime: Annotated[
-        str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first that runs this format.")
-    ] = None,
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the device's programs.")] = EngineChoice.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
-    ] = None,
-    reserve: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
-    ] = None,
-    swap: Annotated[
-        bool, typer.Option("--swap", help="Count the swap that the device's OS sets up as memory too; not zram.")
-    ] = False,
+    device: DeviceOption,
+    runtime: RuntimeOption = None,
+    os: OsOption = None,
+    engine: EngineOption = EngineChoice.AUTO,
+    threads: ThreadsOption = 1,
+    memory: MemoryOption = None,
+    reserve: ReserveOption = None,
+    swap: SwapOption = False,
     input_: Annotated[
         str, typer.Option("--input", metavar="random|zeros|FILE.npz", help="What the model is fed.")
     ] = "random",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of random inputs.")] = 0,
-    shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeatable.")
-    ] = None,
-    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")] = "10min",
-    format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
-    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
+    shape: ShapeOption = None,
+    timeout: TimeoutOption = "10min",
+    format_: ReportOption = ReportChoice.TERMINAL,
+    output: OutputOption = None,
     run_dir: Annotated[
         Path | None, typer.Option(help="Keep the run folder here; with --engine replay: the folder to replay.")
     ] = None,
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
-    latency_budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms.")
-    ] = None,
+    latency_budget: LatencyBudgetOption = None,
+    baseline: BaselineOption = None,
+    max_latency_increase: LatencyIncreaseOption = None,
+    max_memory_increase: MemoryIncreaseOption = None,
+    max_operator_increase: OperatorIncreaseOption = None,
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
@@ -103,6 +111,7 @@ def profile(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run a model on an emulated device: does it fit, with which operators, in how much memory?
 
@@ -129,7 +138,11 @@ def profile(
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
     from sandbox.plan import ProfileRequest  # noqa: PLC0415
+    from sandbox.regression import against  # noqa: PLC0415
 
+    from .rendering import read_baseline, render  # noqa: PLC0415
+
+    earlier = read_baseline(baseline, max_latency_increase, max_memory_increase, max_operator_increase)
     request = ProfileRequest(
         model=model,
         device=device,
@@ -160,7 +173,9 @@ def profile(
             write_report(_planned(request, folder, builder, protector), output)
             return
         result = run_profile(request, folder, builder, protector)
-    write_report(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
+    if earlier is not None:
+        result = against(result, *earlier)
+    write_report(render(result, format_, output), output)
     raise typer.Exit(EXIT_CODES[result.verdict.status])
 
 
@@ -175,12 +190,6 @@ def _planned(request: ProfileRequest, folder: Path, builder: ImageBuilder, prote
     if is_microcontroller(request.device, data_directory("device_specs")):
         return render_microcontroller(microcontroller.prepare(request, folder, builder, protector))
     return render_plan(pipeline.prepare(request, folder, builder, protector))
-
-
-def _render(result: Result, format_: FormatChoice, *, colour: bool) -> str:
-    from sandbox.reports import json, terminal  # noqa: PLC0415
-
-    return json.render(result) if format_ is FormatChoice.JSON else terminal.render(result, colour=colour)
 
 
 @contextlib.contextmanager

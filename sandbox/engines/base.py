@@ -15,8 +15,11 @@ EngineName = Literal["local", "docker", "native", "replay"]
 GUEST_RUN_DIR = "/edge/run"
 """Where a job's run folder is in the guest: the one place the guest can write to, beside /tmp."""
 
-GUEST_PLUGIN, GUEST_CLOCK_LIBRARY = "/edge/plugin.so", "/edge/clock.so"
+GUEST_PLUGIN, GUEST_CLOCK_LIBRARY, GUEST_FAULT_LIBRARY = "/edge/plugin.so", "/edge/clock.so", "/edge/fault.so"
 """Where a job's mounts put the native parts."""
+
+FAULT = "fault.txt"
+"""The file in a job's run folder in which the guest says where it met an illegal instruction."""
 
 COUNTS = "counts"
 """The folder of counter files in a job's run folder."""
@@ -51,6 +54,8 @@ class Counting:
     """Nanoseconds that an instruction takes on that clock, as numerator and denominator."""
     caches: str | None = None
     """Caches to model, as the plugin's ``caches`` option has them."""
+    fault_library: Path | None = None
+    """The library that writes `FAULT`, for this guest; without it an illegal instruction only has a signal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,8 @@ class Job:
     counting: Counting | None = None
     """Without it, or without an emulator, nothing is counted and the clock is the host's."""
     cwd: str = GUEST_RUN_DIR
+    stops_at_gate: bool = False
+    """Whether the program is our runner, which waits to have its memory read before it reports: see `engines.gate`."""
     attached: bool = False
     """Whether the program talks to the tool's own standard streams; else it reads nothing and `Outcome.stderr` has the
     end of what it printed."""

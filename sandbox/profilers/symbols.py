@@ -21,7 +21,8 @@ from .inference import read_marks
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
-_MAP_LINE = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) ..x. ([0-9a-f]{1,16}) [0-9a-f:]+ \d+ +(/.*)")
+# QEMU 7.2 shows neighbouring read-only and executable parts of a file as one part, with the permissions of the first.
+_MAP_LINE = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) (?:..x|r--). ([0-9a-f]{1,16}) [0-9a-f:]+ \d+ +(/.*)")
 _MAPPING_SYMBOL = re.compile(r"\$[adtx](\.|$)")  # "ELF for the Arm Architecture", mapping symbols: not functions
 _C_NAMES: Sequence[tuple[str, str]] = (
     (r"^xnn_|^_ZN\d+xnn", "XNNPACK"),
@@ -63,6 +64,12 @@ class Symbols:
         self._starts = [mapping.start for mapping in self._mappings]
         self._root = root
         self._tables: dict[str, _Table] = {}
+
+    def path(self, address: int) -> str | None:
+        """The guest's file that is mapped at an address."""
+        place = bisect.bisect_right(self._starts, address) - 1
+        mapping = self._mappings[place] if place >= 0 else None
+        return mapping.path if mapping is not None and address < mapping.end else None
 
     def code(self, address: int) -> Code:
         """What is at a guest address."""

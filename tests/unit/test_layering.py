@@ -20,25 +20,29 @@ SOURCES = sorted((PROJECT / "sandbox").rglob("*.py"))
 #: A module imports from its own line and the lines above. A package stands for all that it holds and that has no line
 #: of its own.
 LAYERS = (
-    ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection"),
+    ("errors", "units", "metrics", "stats", "progress", "resources", "process", "bisection", "isa", "known_versions"),
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
     ("device", "microcontroller.board"),
-    ("record", "measurements", "engines.base", "microcontroller.outcome"),
-    ("budget", "plan", "rundir", "static"),
+    ("record", "measurements", "engines.base", "compatibility_result", "microcontroller.outcome", "durations"),
+    ("budget", "plan", "rundir", "static", "compatibility"),
     ("microcontroller.elf", "microcontroller.job"),
     ("engines",),
     ("profilers", "calibration", "measured", "model_counts", "host"),
     ("fit", "choice"),
     ("relate",),
+    ("frames",),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
-    ("verdict", "out_of_memory", "memory_notes", "heap", "microcontroller.firmware_result"),
-    ("estimate", "analysis"),
+    ("comparison",),
+    ("verdict", "out_of_memory", "memory_notes", "heap", "illegal_instruction", "compatibility_checks"),
+    ("microcontroller.firmware_result",),
+    ("estimate", "analysis", "regression"),
     ("reports",),
     ("microcontroller",),
-    ("pipeline", "check", "ceiling", "shell"),
+    ("pipeline", "check", "ceiling", "shell", "run_cache"),
+    ("compare",),
     ("suite", "board"),
     ("own_fit",),
-    ("cli",),
+    ("cli", "library"),
 )
 RANKS = {f"sandbox.{name}": rank for rank, names in enumerate(LAYERS) for name in names}
 

@@ -220,7 +220,7 @@ class TestJobs:
             "guest_code": folder / "guest",
             "identity": folder / "run" / "device",
             "emulated": True,
-            "native_parts": (folder / "plugin.so", folder / "clock-arm64.so"),
+            "native_parts": (folder / "plugin.so", folder / "clock-arm64.so", folder / "fault-arm64.so"),
             **changes,
         }
         if "image" not in arguments:
@@ -265,6 +265,13 @@ class TestJobs:
             "PATH": "/usr/bin:/bin",
         }
 
+    def test_without_an_emulator_the_guest_preloads_what_records_illegal_instructions(
+        self, tflite: ModelGraph, tmp_path: Path
+    ) -> None:
+        latency, *_others = self.jobs(tflite, tmp_path, emulated=False)
+        assert latency.env["LD_PRELOAD"] == "/edge/fault.so"
+        assert latency.env["EDGE_FAULT"] == "/edge/run/fault.txt"
+
     def test_mounts(self, tflite: ModelGraph, tmp_path: Path) -> None:
         identity = tmp_path / "run" / "device"
         expected = (
@@ -279,6 +286,7 @@ class TestJobs:
         native_parts = (
             Mount(source=tmp_path / "plugin.so", target="/edge/plugin.so"),
             Mount(source=tmp_path / "clock-arm64.so", target="/edge/clock.so"),
+            Mount(source=tmp_path / "fault-arm64.so", target="/edge/fault.so"),
         )
         assert self.jobs(tflite, tmp_path)[0].mounts == expected + emulated + native_parts
         again = built_image(tmp_path / "again", [VALGRIND])
@@ -287,7 +295,11 @@ class TestJobs:
     def test_what_is_counted_and_with_which_clock(self, tflite: ModelGraph, tmp_path: Path) -> None:
         """The latency run keeps the host's clock; in the operator run profilers lose nothing to whole microseconds."""
         latency, operators, heap = self.jobs(tflite, tmp_path)
-        parts = {"plugin": tmp_path / "plugin.so", "clock_library": tmp_path / "clock-arm64.so"}
+        parts = {
+            "plugin": tmp_path / "plugin.so",
+            "clock_library": tmp_path / "clock-arm64.so",
+            "fault_library": tmp_path / "fault-arm64.so",
+        }
         assert latency.counting == Counting(**parts, clock=False, tick_ns=(2, 3), caches=None)
         assert operators.counting == Counting(**parts, clock=True, tick_ns=(1000, 1), caches=None)
         assert heap.counting is None

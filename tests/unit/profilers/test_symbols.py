@@ -150,10 +150,16 @@ def test_code_that_no_file_holds(tmp_path: Path, address: int) -> None:
     )
 
 
+def test_code_behind_read_only_data_that_qemu_shows_as_one_part(tmp_path: Path) -> None:
+    symbols_of(tmp_path, elf(SYMBOLS))
+    maps = mapped("/opt/lib/libkernels.so.1").replace(" r-xp ", " r--p ")
+    assert Symbols(maps, tmp_path).code(BASE + 0x11040).library == "XNNPACK"
+
+
 def test_lines_that_are_no_mapping_of_a_file_are_left_out(tmp_path: Path) -> None:
     garbage = [
         "", "\0", "x" * 10_000, "1000-2000 r-xp", "1000-2000 r-xp 0 00:00 0 [vdso]", "-2000 r-xp 0 0:0 0 /a",
-        f"{'f' * 17}-{'f' * 17} r-xp 00000000 fd:00 1 /too/large", "1000-2000 r--p 00000000 fd:00 1 /not/code",
+        f"{'f' * 17}-{'f' * 17} r-xp 00000000 fd:00 1 /too/large", "1000-2000 rw-p 00000000 fd:00 1 /not/code",
         "1000–2000 r-xp 00000000 fd:00 1 /a", "2000-1000 r-xp 00000000 fd:00 1 /backwards",
     ]  # fmt: skip
     maps = "\n".join([*garbage, mapped("/opt/lib/libkernels.so.1")])
