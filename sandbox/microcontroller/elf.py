@@ -179,7 +179,7 @@ def _check_header(elf: ELFFile, path: Path) -> None:
 
 
 def _segments(elf: ELFFile, available: int, path: Path) -> tuple[Segment, ...]:
-    found = []
+    found: list[Segment] = []
     for segment in elf.iter_segments("PT_LOAD"):
         if not segment["p_memsz"]:
             continue

@@ -1,10 +1,11 @@
 """A TFLM library that the user points to: finds it, says what it is, and refuses what cannot be linked.
 
-The project holds no TFLM; docs/microcontrollers.md says where to get one.
+The project holds no TFLM; docs/howto/firmware.md says where to get one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox.errors import DataFileError, UsageError
-from sandbox.resources import cache_directory
+from sandbox.resources import config_directory
 
 from .board import Core, Cpu
 from .elf import ARCHITECTURES, FloatAbi
@@ -25,7 +26,7 @@ _HEADER = "tensorflow/lite/micro/micro_interpreter.h"
 _OTHER_HEADERS = ("flatbuffers/flatbuffers.h", "fixedpoint/fixedpoint.h", "ruy/profiler/instrumentation.h")
 _WHERE = (
     "get TFLM's static library for the core, as github.com/tensorflow/tflite-micro documents it, and name the folder "
-    "that holds it with its headers; see docs/microcontrollers.md"
+    "that holds it with its headers; see docs/howto/firmware.md"
 )
 _MAGIC = b"!<arch>\n"
 _LARGEST_BYTES = 512 << 20
@@ -141,8 +142,9 @@ def parse_operators(header: str) -> tuple[Operator, ...]:
 def remember(folder: Path) -> None:
     """Keep the folder as the user's TFLM, for runs without ``--tflm``."""
     path = _memory_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{folder.absolute()}\n")
+    with contextlib.suppress(OSError):  # a home folder that cannot be written to: then --tflm is given each time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{folder.absolute()}\n")
 
 
 def remembered() -> Path | None:
@@ -157,7 +159,7 @@ def remembered() -> Path | None:
 
 
 def _memory_file() -> Path:
-    return cache_directory() / "tflm.txt"
+    return config_directory() / "tflm.txt"
 
 
 def _includes(folder: Path) -> tuple[Path, ...]:

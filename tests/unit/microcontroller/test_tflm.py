@@ -111,7 +111,7 @@ def test_operators_are_read_from_the_header() -> None:
 
 
 def test_the_folder_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_SANDBOX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("EDGE_SANDBOX_TFLM", raising=False)
     assert remembered() is None
     remember(tmp_path)
