@@ -32,6 +32,7 @@ from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
 from .microcontroller import profile as microcontroller
 from .microcontroller.board import is_microcontroller
+from .microcontroller.record import has_record
 from .plan import (
     ProfileRequest,
     check_npz,
@@ -97,10 +98,10 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
-    if is_microcontroller(request.device, data_directory("device_specs")):
-        return microcontroller.profile(request, run_dir, builder, protector)
     if request.engine == "replay":
-        return replay(request, run_dir)
+        return microcontroller.replay(request, run_dir) if has_record(run_dir) else replay(request, run_dir)
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.profile(request, run_dir, builder, protector, cancel)
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))

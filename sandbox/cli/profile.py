@@ -118,6 +118,8 @@ def profile(
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
     if firmware is not None:
+        if dry_run:
+            raise UsageError("--dry-run shows the plan of a model's profile", hint="leave it away with --firmware")
         profile_firmware(
             firmware,
             model=model,

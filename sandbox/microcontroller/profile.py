@@ -25,58 +25,36 @@ from sandbox.result import Result
 from . import host
 from .analysis import analyse
 from .board import Microcontroller, load_board
-from .emulators import choose, emulator_name, makers
-from .inputs import input_bytes
+from .emulated_core import emulated_core
+from .emulators import makers
 from .record import MicrocontrollerRecord, read_record, write_record
-from .runner import run_model
 from .runner_record import write_runner
-from .tflm import find_library, remember
 
 
-def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
-    """Run the model with TFLM on this host and judge it for the board. Afterwards only ``run_dir`` is left of it."""
-    if request.engine == "replay":
-        return replay(request, run_dir)
+def profile(
+    request: ProfileRequest,
+    run_dir: Path,
+    builder: ImageBuilder,
+    protector: Guard,
+    cancel: threading.Event | None = None,
+) -> Result:
+    """Run the model with TFLM on this host and judge it for the board. Afterwards only ``run_dir`` is left of it.
+
+    ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
+    """
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
+        core = None
+        if request.tflm is not None:
+            core = emulated_core(request, request.tflm, plan.record.board, makers(builder, protector, request.renode))
         write_record(run_dir, plan.record)
         if plan.engine is not None and plan.job is not None:
             with builder.progress.task(f"running {request.model.name} with TFLM on this host"):
-                host.run_arena(plan.engine, plan.job)
-        if request.tflm is not None:
-            on_core(request, plan.record, run_dir, builder, protector)
+                host.run_arena(plan.engine, plan.job, cancel)
+        if core is not None:
+            with builder.progress.task(f"running {request.model.name} on an emulated {plan.record.board.cpu.core}"):
+                write_runner(run_dir, core.run(request, plan.record, run_dir / "core", cancel or threading.Event()))
     return analyse(run_dir)
-
-
-def on_core(
-    request: ProfileRequest, record: MicrocontrollerRecord, run_dir: Path, builder: ImageBuilder, protector: Guard
-) -> None:
-    """Run the model on the emulated core with the user's TFLM and write what that found. Raises `HostError`,
-    `UsageError` and `DataFileError` for an emulator, a toolchain or a library that cannot be used."""
-    if request.tflm is None:
-        raise AssertionError("asked for with a library")
-    library = find_library(request.tflm, record.board.cpu)
-    asked = emulator_name(request.engine)
-    choice = choose(record.board, asked, makers(builder, protector, request.renode))
-    if isinstance(choice, str):
-        raise UsageError(f"--tflm: {choice}", hint="leave --tflm away, or take a board that an emulator stands for")
-    emulation, engine = choice
-    cancel = threading.Event()
-    with builder.progress.task(f"running {request.model.name} on an emulated {record.board.cpu.core}"):
-        found = run_model(
-            library=library,
-            board=record.board,
-            emulation=emulation,
-            engine=engine,
-            model=request.model.read_bytes(),
-            operators=tuple(dict.fromkeys(operator.type for operator in record.model.operators)),
-            inputs=input_bytes(record.model.inputs, request.inputs, request.seed),
-            run_dir=run_dir / "core",
-            timeout_seconds=request.timeout_seconds,
-            cancel=cancel,
-        )
-    write_runner(run_dir, found)
-    remember(request.tflm)
 
 
 @dataclass(frozen=True, kw_only=True)
