@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,14 @@ def test_the_banks_of_a_board_that_follow_one_another_are_one_block() -> None:
     assert [names for names, _size in h743.data_spans] == ["axi-sram", "sram1+sram2+sram3", "dtcm", "sram4"]
     assert h743.ram_bytes == (512 + 128 + 128 + 128 + 32 + 64 + 64) << 10
     assert spans(h743.flash) == (("flash", 2 << 20),)
+
+
+def test_the_example_in_the_readme(tmp_path: Path) -> None:
+    examples = re.findall(r"```toml\n(kind = .*?)```", (SPECS / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) == 1
+    (tmp_path / "sensor.toml").write_text(examples[0])
+    board = load_board(str(tmp_path / "sensor.toml"), SPECS)
+    assert (board.id, board.data_spans) == ("sensor", (("sram", 655_360),))
 
 
 def test_linux_and_microcontroller_commands_refuse_the_other_s_devices() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_shipped_calibrations_say_what_they_are_worth(each: MicrocontrollerCalib
     assert 0.3 < each.cycles_per_mac < 50
     inside = [abs(math.log(cycles / each.cycles_per_mac)) <= each.interval for _model, cycles in each.rows]
     assert sum(inside) >= 0.75 * len(inside), "a 90 % interval holds most of the few rows that it was made from"
+
+
+def test_the_documented_table_is_what_the_fits_say() -> None:
+    text = (PROJECT / "docs" / "microcontrollers.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `([^`]+)` \| [^|]+ \| (\d+) \| (\d+) % mean, (\d+) % worst \| ×([\d.]+) \|$", text, re.MULTILINE
+    )
+    told = {name: tuple(map(float, numbers)) for name, *numbers in rows}
+    assert told.keys() == {each.plan.id for each in FITS}
+    for each in FITS:
+        count, mean_error, worst, factor = told[each.plan.id]
+        assert (count, mean_error, worst) == (len(each.rows), round(100 * each.error), round(100 * max(each.left_out)))
+        assert factor == pytest.approx(math.exp(each.interval), rel=0.02)
 
 
 def test_reference_kernels_cost_about_ten_times_cmsis_nn_s() -> None:
