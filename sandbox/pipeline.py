@@ -24,7 +24,7 @@ from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
 from .engines.unisolated import UnisolatedEngine
-from .errors import DataFileError, HostError
+from .errors import DataFileError, HostError, UsageError
 from .graph import ModelGraph, read_dataflow, read_model
 from .host import host_facts
 from .image.build import ImageBuilder
@@ -212,6 +212,11 @@ def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
 def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:
     """The engine asked for; ``auto`` is native on an ARM host, else local. Raises `HostError` if it cannot work."""
     name: EngineName
+    if request.engine == "qemu-system" or request.engine == "renode":  # noqa: PLR1714  # mypy narrows by this
+        raise UsageError(
+            f"--engine {request.engine} runs microcontrollers, and {request.device} is none",
+            hint="leave it out, or use --engine local",
+        )
     if request.engine == "auto":
         name = "native" if host_architecture() == "arm64" and request.isolated else "local"
     else:

@@ -54,7 +54,7 @@ class ProfileRequest:
     runtime: str | None = None
     """``name`` or ``name@version``."""
     os: str | None = None
-    engine: EngineName | Literal["auto"] = "auto"
+    engine: EngineName | Literal["auto", "qemu-system", "renode"] = "auto"
     threads: int = 1
     memory_bytes: int | None = None
     reserve_bytes: int = 0
@@ -78,6 +78,10 @@ class ProfileRequest:
     latency_budget_seconds: float | None = None
     """The longest an inference may take on the device, if that is a question."""
     mirror: str | None = None
+    tflm: Path | None = None
+    """Microcontrollers: a folder with TFLM's static library and headers, to run the model on the emulated core too."""
+    renode: str | None = None
+    """Microcontrollers: the Renode to use, a program or ``docker``; None for what this host has."""
 
 
 def choose_runtime(requested: str | None, graph: ModelGraph, offered: tuple[str, ...]) -> tuple[str, str | None]:
