@@ -1,1 +1,21 @@
-"""edge-sandbox: will this model run on that device, how fast, in how much memory, with which operators."""
+"""Will a model run on an edge device, how fast, in how much memory, with which operators?
+
+``from sandbox import profile`` is the door for programs; everything behind it is imported on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .library import profile
+
+__all__ = ["profile"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import library  # noqa: PLC0415  # `import sandbox` stays light
+
+    return getattr(library, name)

@@ -36,18 +36,20 @@ _NOT_EMULATED = "the native engine runs on this host's own core: instructions ar
 _ENDED_EARLY = "the model did not run to its end"
 
 
-def analyse(run_dir: Path) -> Result:
-    """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs)."""
+def analyse(run_dir: Path, record: RunRecord | None = None) -> Result:
+    """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs).
+
+    ``record``: what was run, where that is not to be read from the folder.
+    """
     try:
-        return _result(run_dir)
+        return _result(run_dir, record or rundir.read_record(run_dir))
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{error.title}.{'.'.join(str(part) for part in first['loc'])}"
         raise DataFileError(f"{run_dir}: {where}: {first['msg']}", hint="run the profile again") from error
 
 
-def _result(run_dir: Path) -> Result:
-    record = rundir.read_record(run_dir)
+def _result(run_dir: Path, record: RunRecord) -> Result:
     latency_dir = run_dir / "latency"
     outcome, report = rundir.read_outcome(latency_dir), rundir.read_runner_report(latency_dir)
     phases = rundir.read_phases(latency_dir)

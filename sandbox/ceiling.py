@@ -142,7 +142,7 @@ def overrun(outcome: Outcome, limit_bytes: int | None) -> Failure | None:
     """A run that ended well although it held more than its limit: the limit follows the emulator's share, and may do so
     too late. The device would have killed it."""
     own = _own_pages(outcome)
-    if limit_bytes is None or own <= limit_bytes * (1 + TOLERANCE):
+    if limit_bytes is None or own <= limit_bytes:
         return None
     return Failure(check="memory", reason=f"it ran on, but held {format_size(own)} of its own")
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from .compatibility_result import Compatibility
 from .metrics import Quantity
 from .record import Image, TensorRecord
 from .result import Check, Tool, Verdict
@@ -95,6 +96,8 @@ class CheckResult(_Frozen):
     memory: PredictedMemory
     checks: tuple[Check, ...]
     verdict: Verdict
+    compatibility: Compatibility | None = None
+    """None in documents of versions that looked for none."""
 
 
 def schema() -> dict[str, Any]:

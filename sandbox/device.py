@@ -5,7 +5,6 @@ The format is described in ``device_specs/README.md``. A fact that no source giv
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .device_errors import describe
-from .device_file import read_spec, spec_ids
+from .device_file import MICROCONTROLLER, locate_spec, read_spec, spec_ids
 from .errors import DataFileError, UsageError
 from .metrics import Metric, Unavailable
 from .units import format_size
@@ -85,6 +84,16 @@ class Power(_Table):
     load_watts: _Watts | None = None
 
 
+class Price(_Table):
+    """What one board costs, for comparisons: a list price, by whoever lists it, on a day."""
+
+    amount: Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    """ISO 4217."""
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
+    """When it was listed."""
+
+
 class OsChoice(_Table):
     """One operating system the device can run, and what the emulator has to imitate for it."""
 
@@ -121,32 +130,37 @@ class DeviceSpec(_Table):
     board: Board | None = None
     memory: Memory | None = None
     power: Power | None = None
+    price: Price | None = None
     os: Annotated[tuple[OsChoice, ...], Field(min_length=1)]
     sources: dict[str, _Text] = Field(default_factory=dict)
     """Dotted key of a fact → where it was read."""
 
 
-_TABLES: dict[str, type[BaseModel]] = {"cpu": Cpu, "board": Board, "memory": Memory, "power": Power, "os": OsChoice}
+_TABLES: dict[str, type[BaseModel]] = {
+    "cpu": Cpu,
+    "board": Board,
+    "memory": Memory,
+    "power": Power,
+    "price": Price,
+    "os": OsChoice,
+}
 
 
 def available_devices(directory: Path) -> tuple[str, ...]:
-    """The ids of the specs in ``directory``, sorted."""
+    """The ids of the Linux devices in ``directory``, sorted."""
     return spec_ids(directory)
 
 
 def load_device(id_or_path: str, directory: Path) -> DeviceSpec:
     """The spec of that id in ``directory``, or of a ``.toml`` file. Raises `UsageError` and `DataFileError`."""
-    path = Path(id_or_path)
-    if path.suffix != ".toml" and len(path.parts) < 2:
-        known = available_devices(directory)
-        if id_or_path not in known:
-            near = difflib.get_close_matches(id_or_path, known)
-            hint = (
-                f"did you mean {' or '.join(near)}?" if near else f"{directory} holds {', '.join(known) or 'no spec'}."
-            )
-            raise UsageError(f"unknown device {id_or_path!r}", hint=f"{hint} A path to a .toml file works too.")
-        path = directory / f"{id_or_path}.toml"
+    path = locate_spec(id_or_path, directory)
     table = read_spec(path, directory)
+    if table.get("kind") == MICROCONTROLLER:
+        raise UsageError(
+            f"{path.stem} is a microcontroller: no Linux runs on it, and this needs one",
+            hint="profile, check, compare and devices know microcontrollers; or choose a Linux device "
+            "(edge-sandbox devices list)",
+        )
     problems = [f"{key}: unknown key; the file's name is the id" for key in ("id", "origin") if key in table]
     try:
         device = DeviceSpec.model_validate({**table, "id": path.stem, "origin": path})
@@ -261,7 +275,9 @@ def memory_budget(device: DeviceSpec, os: OsChoice) -> Metric | Unavailable:
 
 def facts(device: DeviceSpec) -> tuple[str, ...]:
     """Dotted keys of the physical facts that the spec states, each of which should have a source."""
-    tables: dict[str, BaseModel | None] = {name: getattr(device, name) for name in ("cpu", "board", "memory", "power")}
+    tables: dict[str, BaseModel | None] = {
+        name: getattr(device, name) for name in ("cpu", "board", "memory", "power", "price")
+    }
     found = ["soc", "ram_bytes"]
     found += [f"{name}.{key}" for name, table in tables.items() if table for key, value in table if value is not None]
     choices = {"image", "emulated_cpu"}  # ours, not the device's

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import DataFileError
+from .errors import DataFileError, UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,8 +16,38 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 
-def spec_ids(directory: Path) -> tuple[str, ...]:
-    """The ids of the specs in ``directory``, sorted."""
+MICROCONTROLLER = "microcontroller"
+"""What the top-level key ``kind`` says in the spec of a board without Linux; the others have no such key."""
+
+
+def spec_ids(directory: Path, kind: str | None = None) -> tuple[str, ...]:
+    """The ids of the specs of that kind in ``directory``, sorted."""
+    return tuple(sorted(path.stem for path in directory.glob("*.toml") if kind_of(path, directory) == kind))
+
+
+def kind_of(path: Path, directory: Path) -> str | None:
+    """What a spec's ``kind`` says, or None: also where the file cannot be read, which its reader will say."""
+    try:
+        kind = read_spec(path, directory).get("kind")
+    except DataFileError:
+        return None
+    return kind if isinstance(kind, str) else None
+
+
+def locate_spec(id_or_path: str, directory: Path) -> Path:
+    """The spec of that id in ``directory``, or that ``.toml`` file. Raises `UsageError` for an unknown id."""
+    path = Path(id_or_path)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        return path
+    known = _stems(directory)
+    if id_or_path not in known:
+        near = difflib.get_close_matches(id_or_path, known)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"{directory} holds {', '.join(known) or 'no spec'}."
+        raise UsageError(f"unknown device {id_or_path!r}", hint=f"{hint} A path to a .toml file works too.")
+    return directory / f"{id_or_path}.toml"
+
+
+def _stems(directory: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in directory.glob("*.toml")))
 
 
@@ -33,7 +63,7 @@ def read_spec(path: Path, directory: Path, below: tuple[Path, ...] = ()) -> dict
     if "base" not in table:
         return table
     base = table.pop("base")
-    known = {folder: spec_ids(folder) for folder in (path.parent, directory)}
+    known = {folder: _stems(folder) for folder in (path.parent, directory)}
     candidates = [folder / f"{base}.toml" for folder, ids in known.items() if base in ids]
     # A user's own rpi4b.toml may build on the shipped rpi4b, so a file is not its own base where another has the name.
     candidates.sort(key=lambda file: file.resolve() == path.resolve())
@@ -42,10 +72,11 @@ def read_spec(path: Path, directory: Path, below: tuple[Path, ...] = ()) -> dict
         near = difflib.get_close_matches(str(base), ids, n=1) or ids
         raise DataFileError(f"{path}: base: no device spec named {base!r}", hint=f"name one of: {', '.join(near)}")
     inherited = read_spec(candidates[0], directory, (*below, path.resolve()))
+    inherited.pop("price", None)  # another board has another
     sources = inherited.get("sources")
     if isinstance(sources, dict):
         # A source vouches for the value it came with: where the value is overridden, a new one is due.
-        given = set(_dotted(table))
+        given = {"price", *_dotted(table)}
         inherited["sources"] = {k: v for k, v in sources.items() if k not in given and k.partition(".")[0] not in given}
     return _merge(inherited, table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from . import native, rundir
+from . import durations, native, rundir
 from .analysis import analyse
 from .budget import MemoryBudget, budget
 from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
@@ -76,14 +77,25 @@ class Plan:
     needs: tuple[Need, ...]
 
 
-def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
-    """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``."""
+def profile(
+    request: ProfileRequest,
+    run_dir: Path,
+    builder: ImageBuilder,
+    protector: Guard,
+    cancel: threading.Event | None = None,
+) -> Result:
+    """Run the model on the emulated device and judge it. Everything that ran is gone afterwards but ``run_dir``.
+
+    ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
+    """
     if request.engine == "replay":
         return replay(request, run_dir)
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
-        run_jobs(plan, builder.progress)
+        started, kept = time.monotonic(), builder.store.directory
+        run_jobs(plan, builder.progress, cancel, durations.expected_seconds(kept, plan.graph))
+        durations.remember(kept, plan.graph, time.monotonic() - started)
     return analyse(run_dir)
 
 
@@ -172,17 +184,26 @@ def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator
     return engine
 
 
-def run_jobs(plan: Plan, progress: Progress) -> None:
-    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too."""
+def run_jobs(
+    plan: Plan, progress: Progress, outside: threading.Event | None = None, expected_seconds: float | None = None
+) -> None:
+    """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too.
+
+    Raises `Cancelled` soon after ``outside`` is set.
+    """
     cancel = threading.Event()
     names = ", ".join(job.name for job in plan.jobs)
     with (
-        progress.task(f"running {names} on {plan.device.id}", total=len(plan.jobs)) as advance,
+        progress.task(
+            f"running {names} on {plan.device.id}", total=len(plan.jobs), expected_seconds=expected_seconds
+        ) as advance,
         ThreadPoolExecutor(_PARALLEL) as pool,
     ):
         pending: dict[Future[Outcome], Job] = {pool.submit(plan.engine.run, job, cancel): job for job in plan.jobs}
         try:
             while pending:
+                if outside is not None and outside.is_set():
+                    raise Cancelled
                 # a bounded wait, so that Ctrl-C is seen between two of them
                 done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:

@@ -249,6 +249,7 @@ def plan_jobs(
                 memory_limit_bytes=None if job_name == "heap" else limit_bytes,
                 timeout_seconds=request.timeout_seconds,
                 counting=counting,
+                stops_at_gate=job_name != "heap",
             )
         )
     return tuple(jobs)

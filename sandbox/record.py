@@ -68,7 +68,8 @@ class Device(_Frozen):
     core: str
     cores: int
     emulated_cpu: str
-    page_size_bytes: int
+    page_size_bytes: int | None
+    """None for a microcontroller, which has no pages."""
     ram_bytes: int
 
 
@@ -86,6 +87,7 @@ class Hardware(_Frozen):
 class DeviceRecord(Device):
     """The device and what was taken of it for the run."""
 
+    page_size_bytes: int
     available: Quantity
     """RAM that a process may use on the idle device."""
     memory_limit_bytes: int

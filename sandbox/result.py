@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .compatibility_result import Compatibility
 from .errors import DataFileError
+from .frames import memory_frame, ops_frame
 from .measurements import Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
+from .microcontroller.outcome import MicrocontrollerPart
 from .record import Device, Image, Model
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCHEMA_VERSION = 1
-CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency"]
+CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
 OutOfMemoryKind = Literal["kernel", "watchdog", "bad_alloc", "MemoryError", "runtime"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
@@ -49,7 +55,7 @@ class Runtime(_Frozen):
 class Engine(_Frozen):
     """What ran it on this host."""
 
-    name: Literal["local", "docker", "native", "replay"]
+    name: Literal["local", "docker", "native", "replay", "qemu-system", "renode"]
     emulator: str | None
     emulator_digest: str | None
     isolation: str
@@ -193,6 +199,18 @@ class Result(_Frozen):
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]
+    compatibility: Compatibility | None = None
+    """None in documents of versions that looked for none."""
+    microcontroller: MicrocontrollerPart | None = None
+    """Only of a device without Linux, whose memory and heap above are then unavailable."""
+
+    def ops_frame(self) -> pd.DataFrame:
+        """The operators as a pandas table; see `frames.ops_frame`."""
+        return ops_frame(self.ops)
+
+    def memory_frame(self) -> pd.DataFrame:
+        """The resident memory over time as a pandas table; see `frames.memory_frame`."""
+        return memory_frame(self.memory.timeline, self.memory.phases)
 
 
 def schema() -> dict[str, Any]:

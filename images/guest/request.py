@@ -25,7 +25,7 @@ class Request:
     model: str
     #: ``tflite`` or ``onnx``.
     format: str
-    #: ``tflite-runtime``, ``ai-edge-litert`` or ``onnxruntime``.
+    #: ``tflite-runtime``, ``ai-edge-litert``, ``tflite-micro`` or ``onnxruntime``.
     runtime: str
     run_dir: Path
     threads: int = 1
@@ -68,7 +68,7 @@ def read_request(path: Path) -> Request:
 def _check(request: Request) -> None:
     closed = {
         "format": ("tflite", "onnx"),
-        "runtime": ("tflite-runtime", "ai-edge-litert", "onnxruntime"),
+        "runtime": ("tflite-runtime", "ai-edge-litert", "tflite-micro", "onnxruntime"),
         "inputs": ("random", "zeros", "npz"),
         "profile": ("latency", "operators", "heap"),
         "delegates": ("default", "none"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marks import Marks
-from phases import PhaseLog
+from phases import PhaseLog, wait_for_last_reading
 from report import Report
 from request import Request, RequestError, read_request
 
@@ -75,10 +75,12 @@ def run(request: Request, phases: PhaseLog, report: Report) -> None:
         marks.inference_ends()
         report.latency(elapsed)
     backend.stop_profile()
+    wait_for_last_reading(request.run_dir)
 
     phases.enter("report")
     report.describe(backend.describe())
-    report.outputs(backend.outputs())
+    if request.profile != "heap":  # what the report allocates is no part of the model's heap
+        report.outputs(backend.outputs())
     if request.profile == "operators":
         report.operators(backend.operators)
     if request.counted:
@@ -91,6 +93,7 @@ def open_backend(request: Request) -> Backend:
         "onnxruntime": ("onnx_backend", "OnnxBackend"),
         "tflite-runtime": ("tflite_backend", "TfliteBackend"),
         "ai-edge-litert": ("tflite_backend", "TfliteBackend"),
+        "tflite-micro": ("tflm_backend", "TflmBackend"),
     }[request.runtime]
     backend: Backend = getattr(import_module(module), name)(request)
     return backend

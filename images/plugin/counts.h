@@ -34,7 +34,7 @@ struct counts {
     uint64_t realtime_ns;   /* the date at that moment, in nanoseconds since 1970 */
     uint64_t latest_exit;   /* the latest time at which a thread ended */
     uint32_t flags;         /* COUNTS_FLAG_… */
-    uint32_t reserved;
+    uint32_t asked_pages;   /* what the process asked the kernel for last, in pages of 4096 bytes; 0: nothing yet */
     uint16_t slot[COUNTS_THREADS * 4]; /* the clock library's slots → indices into `thread` */
     struct counts_thread thread[COUNTS_THREADS];
 };
@@ -57,11 +57,13 @@ enum counts_call {
     COUNTS_MARK,       /* (token): write what ran since the last mark to <pid>.marks */
     COUNTS_MARK_CLOCK, /* (ticks): the same, because a clock was read that showed so many ticks */
     COUNTS_ADVANCE,    /* (low, high): the calling thread has waited until that time, in two halves of 32 bits */
+    COUNTS_CALLS,      /* (address): write how often the function that begins there has been called to <pid>.marks */
 };
 
 /* <pid>.marks: records in order. Each begins with its kind. */
 #define MARK_BLOCK 1u
 #define MARK_DELTA 2u
+#define MARK_CALLS 3u
 
 /* A translated block, before its first use in a delta. */
 struct mark_block {
@@ -78,6 +80,13 @@ struct mark_delta {
     uint64_t l2_lines, dram_lines; /* of all threads since then */
     uint32_t call;                 /* COUNTS_MARK or COUNTS_MARK_CLOCK */
     uint32_t entries;              /* how many struct mark_entry follow */
+};
+
+/* The answer to COUNTS_CALLS. */
+struct mark_calls {
+    uint32_t kind, reserved;
+    uint64_t address;
+    uint64_t calls;     /* by all threads, since the process began */
 };
 
 struct mark_entry {

@@ -120,11 +120,34 @@ void mark(unsigned vcpu, enum counts_call call, uint64_t token)
     pthread_mutex_unlock(&lock);
 }
 
+/* Whoever calls a function begins a block there. QEMU may have translated it more than once. */
+void mark_calls(uint64_t address)
+{
+    struct mark_calls found = {.kind = MARK_CALLS, .address = address};
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < plugin.used_blocks; i++) {
+        if (plugin.addresses[i] != address) {
+            continue;
+        }
+        found.calls += plugin.blocks[i]->ended;
+        for (unsigned cpu = 0; cpu < plugin.used_cpus; cpu++) {
+            found.calls += plugin.cpus[cpu].thread ? plugin.cpus[cpu].executions[i] : 0;
+        }
+    }
+    append(&record, &found, sizeof found);
+    write_out(&record);
+    record.used = 0;
+    pthread_mutex_unlock(&lock);
+}
+
 /* The vCPU's thread ends; the next one behind the same number starts from zero. */
 void collect_ended(unsigned vcpu)
 {
     pthread_mutex_lock(&lock);
     collect(vcpu);
+    for (unsigned i = 0; i < plugin.used_blocks; i++) {
+        plugin.blocks[i]->ended += plugin.cpus[vcpu].executions[i];
+    }
     pthread_mutex_unlock(&lock);
     madvise(plugin.cpus[vcpu].executions, MAX_BLOCKS * sizeof(uint64_t), MADV_DONTNEED);
     madvise(plugin.cpus[vcpu].marked, MAX_BLOCKS * sizeof(uint64_t), MADV_DONTNEED);

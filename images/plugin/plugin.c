@@ -137,7 +137,7 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     if (!block) {
         return;
     }
-    block->address = qemu_plugin_tb_vaddr(tb);
+    block->address = plugin.addresses[block->index] = qemu_plugin_tb_vaddr(tb);
     block->instructions = (uint16_t)n;
     if (n > MAX_INSNS || machine == OTHER) {
         block->classes[INSN_UNKNOWN] = (uint16_t)n;

@@ -19,6 +19,7 @@ struct block {
     uint8_t waits;
     uint16_t classes[INSN_CLASSES];
     uint8_t written; /* to the file of marks */
+    uint64_t ended;  /* executions by threads that have ended */
 };
 
 /* A vCPU: in user mode the present thread behind that number. */
@@ -41,6 +42,7 @@ struct plugin {
     struct cpu cpus[MAX_CPUS];
     unsigned used_cpus;
     struct block *blocks[MAX_BLOCKS];
+    uint64_t addresses[MAX_BLOCKS]; /* of the blocks once more: to be searched */
     unsigned used_blocks;
     uint64_t cloned; /* the time at which a thread is being made */
     int parallel;    /* QEMU has translated everything anew for threads: see count_executions */
@@ -67,6 +69,7 @@ void syscall_ends(qemu_plugin_id_t id, unsigned vcpu, int64_t number, int64_t re
 /* marks.c: what ran between two marks. */
 void mark(unsigned vcpu, enum counts_call call, uint64_t token);
 void collect_ended(unsigned vcpu);
+void mark_calls(uint64_t address);
 
 /* caches.c: a model of the device's data caches. */
 int caches_parse(const char *sizes);

@@ -23,11 +23,11 @@
 static const struct syscalls {
     const char *target;
     int wide;
-    int futex, futex_time64, clone, clone3, fork, vfork, exit, mmap, shmat;
+    int futex, futex_time64, clone, clone3, fork, vfork, exit, mmap, shmat, mremap, brk;
 } known[] = {
-    {"aarch64", 1, 98, -1, 220, 435, -1, -1, 93, 222, 196},
-    {"arm", 0, 240, 422, 120, 435, 2, 190, 1, 192, 305},
-    {"x86_64", 1, 202, -1, 56, 435, 57, 58, 60, 9, 30},
+    {"aarch64", 1, 98, -1, 220, 435, -1, -1, 93, 222, 196, 216, 214},
+    {"arm", 0, 240, 422, 120, 435, 2, 190, 1, 192, 305, 163, 45},
+    {"x86_64", 1, 202, -1, 56, 435, 57, 58, 60, 9, 30, 25, 12},
 };
 static const struct syscalls *numbers;
 
@@ -213,12 +213,35 @@ static void futex_ends(struct cpu *cpu)
     cpu->futex = 0;
 }
 
+static uint64_t heap_end; /* as brk last gave it */
+
+/* Memory that the process asks the kernel for. Reservations (PROT_NONE) need none. */
+static void note_memory(int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+{
+    uint64_t asked = 0;
+    if (number == numbers->mmap && (a4 & MAP_ANONYMOUS) && a3 != PROT_NONE) {
+        asked = a2;
+    } else if (number == numbers->mremap && a3 > a2) {
+        asked = a3 - a2;
+    } else if (number == numbers->brk) {
+        asked = heap_end && a1 > heap_end ? a1 - heap_end : 0;
+    }
+    if (asked) {
+        plugin.shared->asked_pages = (uint32_t)((asked + 4095) >> 12);
+    }
+}
+
 void syscall_starts(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3,
                     uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
 {
     (void)id, (void)a5, (void)a6, (void)a7, (void)a8;
     struct cpu *cpu = &plugin.cpus[vcpu % MAX_CPUS];
     cpu->in_syscall = 1;
+    if (!numbers->wide) {
+        note_memory(number, (uint32_t)a1, (uint32_t)a2, (uint32_t)a3, (uint32_t)a4);
+    } else {
+        note_memory(number, a1, a2, a3, a4);
+    }
     if (number == COUNTS_SYSCALL) {
         if (a1 == COUNTS_ATTACH && (uint32_t)a2 < COUNTS_THREADS * 4) {
             plugin.shared->attached = 1;
@@ -227,6 +250,8 @@ void syscall_starts(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t
             mark(vcpu, (enum counts_call)a1, numbers->wide ? a2 : (uint32_t)a2); /* QEMU extends its sign */
         } else if (a1 == COUNTS_ADVANCE) {
             advance(cpu->thread, (uint32_t)a2 | (uint64_t)(uint32_t)a3 << 32);
+        } else if (a1 == COUNTS_CALLS) {
+            mark_calls(numbers->wide ? a2 : (uint32_t)a2);
         }
     } else if (number == numbers->futex || number == numbers->futex_time64) {
         futex_starts(cpu, a1, (unsigned)a2);
@@ -245,6 +270,9 @@ void syscall_ends(qemu_plugin_id_t id, unsigned vcpu, int64_t number, int64_t re
     (void)id;
     struct cpu *cpu = &plugin.cpus[vcpu % MAX_CPUS];
     cpu->in_syscall = 0;
+    if (number == numbers->brk && result > 0) {
+        heap_end = numbers->wide ? (uint64_t)result : (uint32_t)result;
+    }
     if (cpu->futex && (number == numbers->futex || number == numbers->futex_time64)) {
         futex_ends(cpu);
     } else if (result == 0 && (number == numbers->clone || number == numbers->clone3 || number == numbers->fork ||

@@ -10,7 +10,9 @@ import typer
 from sandbox.errors import DataFileError, UsageError
 from sandbox.resources import data_directory
 
-from .common import MirrorOption, QuietOption, StderrProgress, image_builder
+from .common import MirrorOption, QuietOption, VerboseOption, image_builder
+from .options import OsOption, ThreadsOption
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.calibration import Calibration, DType, Errors
@@ -73,6 +75,7 @@ def fit(
     output: Annotated[Path | None, typer.Option(help="Folder to write to. Default: the calibration folder.")] = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Fit measured times to counts and write calibrations: all that fits.toml describes, or one from your own board.
 
@@ -113,14 +116,15 @@ def measure(
     output: Annotated[Path, typer.Argument(help="The JSON file to write.", show_default=False)],
     *,
     device: Annotated[str, typer.Option(help="This board's id or spec, e.g. rpi4b.", show_default=False)],
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
+    os: OsOption = None,
     runtime: Annotated[str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    threads: ThreadsOption = 1,
     dtype: Annotated[
         list[str] | None, typer.Option(metavar="fp32|int8|uint8", help="Precisions. Default: fp32. Repeatable.")
     ] = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Time a fixed suite of models and operators on this very board, to fit a calibration from or to send in.
 
@@ -179,6 +183,7 @@ def count(
     again: Annotated[bool, typer.Option("--again", help="Count anew what is already there.")] = False,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Count the published models under emulation again; takes hours for all, and keeps what is done."""
     from sandbox.engines.guard import guard  # noqa: PLC0415

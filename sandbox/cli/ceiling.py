@@ -20,25 +20,33 @@ from .common import (
     FormatChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
     write_report,
 )
+from .options import (
+    DeviceOption,
+    EngineOption,
+    FormatOption,
+    ModelArgument,
+    OsOption,
+    OutputOption,
+    RuntimeOption,
+    SwapOption,
+    TimeoutOption,
+)
+from .stderr_progress import StderrProgress
 
 
 def ceiling(
-    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)],
+    model: ModelArgument,
     *,
-    device: Annotated[
-        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
-    ],
-    runtime: Annotated[
-        str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first that runs this format.")
-    ] = None,
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the device's programs.")] = EngineChoice.AUTO,
+    device: DeviceOption,
+    runtime: RuntimeOption = None,
+    os: OsOption = None,
+    engine: EngineOption = EngineChoice.AUTO,
     threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads of the runtime. Repeat to sweep.")] = None,
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="First dimension of all inputs. Repeat to sweep.")
@@ -47,14 +55,13 @@ def ceiling(
         list[str] | None,
         typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeat one name to sweep."),
     ] = None,
-    swap: Annotated[
-        bool, typer.Option("--swap", help="Count the swap that the device's OS sets up as memory too; not zram.")
-    ] = False,
-    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")] = "10min",
-    format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
-    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
+    swap: SwapOption = False,
+    timeout: TimeoutOption = "10min",
+    format_: FormatOption = FormatChoice.TERMINAL,
+    output: OutputOption = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Find the smallest RAM in which a model loads and infers, to 1 %, by at most 10 runs.
 

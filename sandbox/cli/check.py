@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from sandbox.units import parse_size
 
 from .common import EXIT_CODES, FormatChoice, parse_shape, write_report
+from .options import (
+    DeviceOption,
+    FormatOption,
+    MemoryOption,
+    ModelArgument,
+    OsOption,
+    OutputOption,
+    ReserveOption,
+    RuntimeOption,
+    ShapeOption,
+)
 
 
 def check(
-    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)],
+    model: ModelArgument,
     *,
-    device: Annotated[
-        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
-    ],
-    runtime: Annotated[
-        str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first that runs this format.")
-    ] = None,
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
-    ] = None,
-    reserve: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
-    ] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeatable.")
-    ] = None,
-    format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
-    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
+    device: DeviceOption,
+    runtime: RuntimeOption = None,
+    os: OsOption = None,
+    memory: MemoryOption = None,
+    reserve: ReserveOption = None,
+    shape: ShapeOption = None,
+    format_: FormatOption = FormatChoice.TERMINAL,
+    output: OutputOption = None,
 ) -> None:
     """Judge a model by its file alone, in about a second: nothing is run, built or downloaded.
 

@@ -1,13 +1,12 @@
-"""What several commands share: option types, the image builder, progress on stderr."""
+"""What several commands share: option types, the image builder, the run folder, the report's way out."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -17,7 +16,6 @@ import typer
 
 from sandbox import process
 from sandbox.errors import UsageError
-from sandbox.progress import Advance
 from sandbox.resources import cache_directory, data_directory
 
 if TYPE_CHECKING:
@@ -35,10 +33,23 @@ MirrorOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
+
+def _log_commands(wanted: bool) -> bool:  # noqa: FBT001  # Typer's callback signature
+    if wanted:
+        logging.getLogger("sandbox").setLevel(logging.DEBUG)
+    return wanted
+
+
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", callback=_log_commands, expose_value=False, help="Log every command line on stderr."
+    ),
+]
+
 EXIT_CODES = {"ready": 0, "marginal": 0, "not_ready": 1, "unknown": 5}
 """The command's exit status by the verdict's."""
 
-_QUIET_SECONDS = 2.0
 _SIZE = re.compile("[0-9]{1,18}")
 
 
@@ -120,56 +131,3 @@ def write_report(text: str, output: Path | None) -> None:
         output.write_text(text)
     except OSError as error:
         raise UsageError(f"--output {output}: {error.strerror}", hint="name a file that can be written") from error
-
-
-class StderrProgress:
-    """Progress for people: a live line on a terminal, plain lines elsewhere; nothing in the first two seconds."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-
-    @contextlib.contextmanager
-    def task(self, text: str, *, total: float | None = None) -> Iterator[Advance]:
-        """See `Progress.task`."""
-        line = _Line(text, total, live=self._live)
-        timer = threading.Thread(target=line.draw_until_done, daemon=True)
-        timer.start()
-        try:
-            yield line.advance
-        finally:
-            line.done.set()
-            timer.join()
-
-    def warn(self, text: str) -> None:
-        """See `Progress.warn`."""
-        print(f"warning: {text}", file=sys.stderr)
-
-
-class _Line:
-    """One task's line: drawn from a thread of its own, so that a blocking step still shows that time passes."""
-
-    def __init__(self, text: str, total: float | None, *, live: bool) -> None:
-        self.done = threading.Event()
-        self._text, self._total, self._live = text, total, live
-        self._reached = 0.0
-        self._started = time.monotonic()
-
-    def advance(self, amount: float) -> None:
-        self._reached += amount
-
-    def draw_until_done(self) -> None:
-        if self.done.wait(_QUIET_SECONDS):
-            return
-        if not self._live:
-            print(f"{self._text} …", file=sys.stderr, flush=True)
-            self.done.wait()
-            print(f"{self._text}: {time.monotonic() - self._started:.0f} s", file=sys.stderr, flush=True)
-            return
-        while not self.done.wait(0.2):
-            print(f"\r\x1b[2K{self._status()}", end="", file=sys.stderr, flush=True)
-        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-
-    def _status(self) -> str:
-        seconds = time.monotonic() - self._started
-        share = f" {self._reached / self._total:.0%}" if self._total else ""
-        return f"{self._text}{share}, {seconds:.0f} s"

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import typer
 
-from .common import MirrorOption, StderrProgress, enter_own_scope, image_builder
+from sandbox.progress import Silent
+
+from .common import MirrorOption, QuietOption, VerboseOption, enter_own_scope, image_builder
+from .stderr_progress import StderrProgress
 
 _MARKS = {"ok": "ok      ", "limited": "limited ", "missing": "MISSING "}
 
 
-def doctor(mirror: MirrorOption = None) -> None:
+def doctor(
+    *,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
+) -> None:
     """Check this host: emulator, sandbox, memory limits, Docker, archives.
 
     Exit code 4 when something is missing without which nothing runs.
+
+    Example: edge-sandbox doctor
     """
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.host import examine  # noqa: PLC0415
@@ -20,7 +30,7 @@ def doctor(mirror: MirrorOption = None) -> None:
     enter_own_scope()  # as `profile` does: what it finds is what that gets
     vital = False
     with guard() as protector:
-        for finding in examine(image_builder(mirror, StderrProgress()), protector):
+        for finding in examine(image_builder(mirror, Silent() if quiet else StderrProgress()), protector):
             vital = vital or finding.status == "missing"
             typer.echo(f"{_MARKS[finding.status]}{finding.subject:<15} {finding.detail}")
             if finding.hint and finding.status != "ok":

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from sandbox.errors import DataFileError
+from sandbox.progress import Silent
 from sandbox.resources import data_directory
 from sandbox.units import format_size
 
-from .common import MirrorOption, StderrProgress, image_builder
+from .common import MirrorOption, QuietOption, VerboseOption, image_builder
+from .stderr_progress import StderrProgress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,12 +50,18 @@ def list_images() -> None:
 
 
 @app.command()
-def build(images: _ImagesArgument = None, mirror: MirrorOption = None) -> None:
+def build(
+    images: _ImagesArgument = None,
+    *,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
+) -> None:
     """Download, check and unpack images; needs neither root nor Docker. A second build has nothing to do.
 
     Example: edge-sandbox images build bookworm-arm64
     """
-    builder = image_builder(mirror, StderrProgress())
+    builder = image_builder(mirror, Silent() if quiet else StderrProgress())
     for image in _chosen(images):
         built = builder.build(image)
         typer.echo(f"{image}: {built.directory}")
@@ -83,7 +91,11 @@ def verify(images: _ImagesArgument = None) -> None:
 
 @app.command()
 def lock(
-    images: Annotated[list[str], typer.Argument(help="Image ids.", show_default=False)], mirror: MirrorOption = None
+    images: Annotated[list[str], typer.Argument(help="Image ids.", show_default=False)],
+    *,
+    mirror: MirrorOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Resolve images anew to the newest packages and write their lock files. For maintainers; needs apt."""
     from sandbox.image.archives import find_sources  # noqa: PLC0415
@@ -91,7 +103,7 @@ def lock(
     from sandbox.image.spec import load_spec  # noqa: PLC0415
 
     directory = data_directory("images")
-    progress = StderrProgress()
+    progress = Silent() if quiet else StderrProgress()
     store = image_builder(mirror, progress).store
     for image in images:
         spec = load_spec(image, directory)
@@ -101,12 +113,16 @@ def lock(
 
 
 @app.command()
-def prune() -> None:
+def prune(
+    *, runs: Annotated[bool, typer.Option("--runs", help="Remove the runs that `compare` kept, too.")] = False
+) -> None:
     """Remove cached images and downloads that no shipped lock names, derived runtime versions included."""
     from sandbox.image.spec import available_images, load_lock  # noqa: PLC0415
+    from sandbox.run_cache import RunCache  # noqa: PLC0415
 
     directory = data_directory("images")
     locks = [load_lock(image, directory) for image in available_images(directory)]
     hashes = {file.sha256 for lock in locks for file in lock.files}
-    freed = image_builder(None, StderrProgress()).store.prune({lock.digest for lock in locks}, hashes)
+    store = image_builder(None, StderrProgress()).store
+    freed = store.prune({lock.digest for lock in locks}, hashes) + (RunCache(store).clear() if runs else 0)
     typer.echo(f"freed {format_size(freed)}")

@@ -12,7 +12,7 @@ import typer
 
 from sandbox.errors import SandboxError
 
-from . import calibration, ceiling, check, devices, doctor, images, profile, shell
+from . import calibration, ceiling, check, compare, devices, doctor, images, profile, shell
 
 EXIT_INTERRUPTED = 130
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command(name="profile")(profile.profile)
 app.command(name="check")(check.check)
+app.command(name="compare")(compare.compare)
 app.command(name="ceiling")(ceiling.ceiling)
 app.command(name="shell")(shell.shell)
 app.command(name="doctor")(doctor.doctor)

@@ -20,13 +20,30 @@ from .common import (
     FormatChoice,
     MirrorOption,
     QuietOption,
-    StderrProgress,
+    VerboseOption,
     enter_own_scope,
     image_builder,
     parse_shape,
     run_folder,
     write_report,
 )
+from .options import (
+    DeviceOption,
+    EngineOption,
+    FormatOption,
+    LatencyBudgetOption,
+    MemoryOption,
+    ModelArgument,
+    OsOption,
+    OutputOption,
+    ReserveOption,
+    RuntimeOption,
+    ShapeOption,
+    SwapOption,
+    ThreadsOption,
+    TimeoutOption,
+)
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
@@ -34,44 +51,30 @@ if TYPE_CHECKING:
 
 
 def profile(
-    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)],
+    model: ModelArgument,
     *,
-    device: Annotated[
-        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
-    ],
-    runtime: Annotated[
-        str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: the image's first that runs this format.")
-    ] = None,
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the device's programs.")] = EngineChoice.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
-    ] = None,
-    reserve: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Keep so much of the memory back for other programs.")
-    ] = None,
-    swap: Annotated[
-        bool, typer.Option("--swap", help="Count the swap that the device's OS sets up as memory too; not zram.")
-    ] = False,
+    device: DeviceOption,
+    runtime: RuntimeOption = None,
+    os: OsOption = None,
+    engine: EngineOption = EngineChoice.AUTO,
+    threads: ThreadsOption = 1,
+    memory: MemoryOption = None,
+    reserve: ReserveOption = None,
+    swap: SwapOption = False,
     input_: Annotated[
         str, typer.Option("--input", metavar="random|zeros|FILE.npz", help="What the model is fed.")
     ] = "random",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of random inputs.")] = 0,
-    shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=1,224,…", help="Shape of a dynamic input. Repeatable.")
-    ] = None,
-    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest a run may take, e.g. 10min.")] = "10min",
-    format_: Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")] = FormatChoice.TERMINAL,
-    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead.")] = None,
+    shape: ShapeOption = None,
+    timeout: TimeoutOption = "10min",
+    format_: FormatOption = FormatChoice.TERMINAL,
+    output: OutputOption = None,
     run_dir: Annotated[
         Path | None, typer.Option(help="Keep the run folder here; with --engine replay: the folder to replay.")
     ] = None,
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
-    latency_budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms.")
-    ] = None,
+    latency_budget: LatencyBudgetOption = None,
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
@@ -80,6 +83,7 @@ def profile(
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run a model on an emulated device: does it fit, with which operators, in how much memory?
 

@@ -13,7 +13,9 @@ from sandbox.errors import UsageError
 from sandbox.progress import Silent
 from sandbox.units import format_duration, parse_duration, parse_size
 
-from .common import MirrorOption, QuietOption, StderrProgress, enter_own_scope, image_builder, run_folder
+from .common import MirrorOption, QuietOption, VerboseOption, enter_own_scope, image_builder, run_folder
+from .options import DeviceOption, MemoryOption, OsOption
+from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.shell import ShellOutcome
@@ -27,16 +29,12 @@ def shell(
         list[str] | None, typer.Argument(metavar="-- COMMAND …", help="The program and its arguments. Default: Python.")
     ] = None,
     *,
-    device: Annotated[
-        str, typer.Option(help="Device id (see `devices list`), or the path of a TOML file.", show_default=False)
-    ],
-    os: Annotated[str | None, typer.Option(metavar="IMAGE", help="OS image. Default: the device's first.")] = None,
+    device: DeviceOption,
+    os: OsOption = None,
     runtime: Annotated[
         str | None, typer.Option(metavar="NAME[@VERSION]", help="Default: all runtimes that the image has.")
     ] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory limit, e.g. 256M. Default: what the device leaves.")
-    ] = None,
+    memory: MemoryOption = None,
     timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Stop it after this long.")] = None,
     share: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder that the program starts in and can read.")
@@ -44,6 +42,7 @@ def shell(
     run_dir: Annotated[Path | None, typer.Option(help="Keep here what the program writes to /edge/run.")] = None,
     mirror: MirrorOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
     """Run any program on the emulated device, with the device's clock: one cycle for each instruction.
 

@@ -79,6 +79,8 @@ class Job:
     counting: Counting | None = None
     """Without it, or without an emulator, nothing is counted and the clock is the host's."""
     cwd: str = GUEST_RUN_DIR
+    stops_at_gate: bool = False
+    """Whether the program is our runner, which waits to have its memory read before it reports: see `engines.gate`."""
     attached: bool = False
     """Whether the program talks to the tool's own standard streams; else it reads nothing and `Outcome.stderr` has the
     end of what it printed."""

@@ -22,8 +22,10 @@ from .base import Cancelled, EngineName, Job, MemoryTrace, Mount, Outcome, Probl
 from .counting import counted
 from .docker_container import Container
 from .docker_daemon import Daemon, check_files, connect, describe, ensure_image, image_reference
+from .gate import gate
 from .guard import Guard
 from .local import FIRST_EMULATOR_BYTES, GUEST_EMULATOR, TICK_SECONDS, LimitWatch, read_end
+from .memory_limit import EMULATOR_LAG_BYTES
 from .memory_meter import MemoryMeter
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ Way = Literal["locked emulator", "binfmt", "direct"]
 
 _NEXT_LIMIT_BYTES = 2 << 20
 """A limit is moved when it has changed by more: every move is a request to the daemon."""
-_ROOM_BYTES = 4 << 20
+_ROOM_BYTES = EMULATOR_LAG_BYTES + (4 << 20)
 _LATE_EVENT_SECONDS = 0.5
 """How long after the exit the daemon may need to note that it was for want of memory."""
 _BINFMT = "register QEMU with the Docker host's kernel (its package is qemu-user-static), or use --engine local"
@@ -117,7 +119,9 @@ class DockerEngine:
             handle.start()
             output.start()
             meter = _meter(handle, emulated=way != "direct")
-            watch = LimitWatch(job, limit, meter, cancel)
+            # a container whose processes this host does not see may not see this host's pipes either
+            report_gate = stack.enter_context(gate(job.run_dir)) if job.stops_at_gate and meter else None
+            watch = LimitWatch(job, limit, meter, cancel, report_gate)
             ended = _follow(output, watch, job.timeout_seconds)
             if ended != "ended":
                 _kill(handle)

@@ -22,14 +22,17 @@ from sandbox.image.emulator import Emulator
 
 from .base import GUEST_RUN_DIR, Cancelled, EngineName, Job, Outcome, Problem, signal_of
 from .counting import counted
+from .gate import REPORT_BYTES, Gate, gate
 from .guard import SANDBOX_MARK, Guard, kill_sandbox
 from .memory_limit import open_limit
-from .memory_meter import MemoryMeter
+from .memory_meter import MemoryMeter, Reading
 
 GUEST_EMULATOR = Path("/emulator")
 TICK_SECONDS = 0.01
 FIRST_EMULATOR_BYTES = 96 << 20
 """What the emulator may use before its use has been measured for the first time."""
+NEAR_BYTES = 16 << 20
+"""This close to its limit a guest is looked at in every tick."""
 _STDERR_BYTES = 64 << 10
 _SANDBOX = ("bwrap", "ld-linux")
 _OPEN_NAMESPACES = (
@@ -115,7 +118,7 @@ def run_limited(
     """Run ``argv`` under the job's memory limit and time-out, metering the guest. See `Engine.run` for the errors."""
     emulator_bytes = FIRST_EMULATOR_BYTES if emulator else 0
     allowed = None if job.memory_limit_bytes is None else job.memory_limit_bytes + emulator_bytes
-    limit = open_limit(f"{job.name}-{uuid.uuid4().hex[:12]}", allowed)
+    limit = open_limit(f"{job.name}-{uuid.uuid4().hex[:12]}", allowed, emulated=emulator is not None)
     with contextlib.ExitStack() as stack:
         stack.callback(limit.close)
         if limit.directory is not None:
@@ -124,6 +127,7 @@ def run_limited(
             stack.enter_context(guard.protect("sandbox", str(job.run_dir)))
             stack.callback(kill_sandbox, str(job.run_dir))
         printed = None if job.attached else stack.enter_context((job.run_dir / "stderr.txt").open("w+b"))
+        report_gate = stack.enter_context(gate(job.run_dir)) if job.stops_at_gate else None
         started = time.monotonic()
         running = stack.enter_context(
             process.start((*limit.launcher, *argv), env=env, stdout=printed, stderr=printed, stdin=job.attached)
@@ -131,7 +135,7 @@ def run_limited(
         stack.enter_context(guard.protect("process_group", str(running.pid)))
         # the emulator is started by its loader, as bubblewrap is: only its addresses tell it from the guest
         meter = MemoryMeter(running.pid, emulated=emulator is not None, sandbox_programs=() if emulator else _SANDBOX)
-        watch = LimitWatch(job, limit, meter, cancel)
+        watch = LimitWatch(job, limit, meter, cancel, report_gate)
         ended = process.wait(running, timeout=job.timeout_seconds, interval=TICK_SECONDS, go_on=watch.go_on)
         out_of_memory = watch.over_limit or limit.kills() > 0
         process.stop(running)
@@ -177,27 +181,61 @@ class MovableLimit(Protocol):
 
 
 class LimitWatch:
-    """What happens at every tick: look for an interruption, read memory, move or check the limit."""
+    """What happens at every tick: look for an interruption, read memory, move and check the limit.
 
-    def __init__(self, job: Job, limit: MovableLimit, meter: MemoryMeter | None, cancel: threading.Event) -> None:
-        self._job, self._limit, self._meter, self._cancel = job, limit, meter, cancel
+    The limit leaves room for what the emulator adds until the next tick, so the guest may take that for a moment. It is
+    over as soon as it is seen to hold more of its own than its limit: pages of files the kernel would drop.
+
+    Once the guest waits at ``gate``, its memory is read for the last time, and its limit widened for the report.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        limit: MovableLimit,
+        meter: MemoryMeter | None,
+        cancel: threading.Event,
+        report_gate: Gate | None = None,
+    ) -> None:
+        self._limit, self._meter, self._cancel, self._gate = limit, meter, cancel, report_gate
+        self._limit_bytes = job.memory_limit_bytes
+        self._own = 0
         self.over_limit = False
 
     def go_on(self) -> bool:
         """False when the run must end now: interrupted, or above a limit that no kernel enforces."""
         if self._cancel.is_set():
             return False
-        read = self._meter.tick() if self._meter else None
+        waits = self._gate is not None and self._gate.is_reached()
+        read = (
+            None
+            if self._meter is None
+            else self._meter.finish()
+            if waits
+            else self._meter.tick(closely=self._is_near())
+        )
         self._limit.kills()
-        if read is None or self._job.memory_limit_bytes is None:
-            return True
-        if not read.guest:  # not started yet, or not readable: the first allowance stands
-            return True
-        if self._limit.enforced:
-            self._limit.set(self._job.memory_limit_bytes + read.emulator_anonymous + self._limit.room_bytes())
-        else:
-            self.over_limit = read.guest > self._job.memory_limit_bytes
+        if read is not None:
+            self._apply(read)
+        if waits and self._gate is not None and not self.over_limit:
+            if self._limit_bytes is not None:
+                self._limit_bytes += REPORT_BYTES
+            if read is not None:
+                self._apply(read)
+            self._gate.let_pass()
         return not self.over_limit
+
+    def _apply(self, read: Reading) -> None:
+        if not read.guest or self._limit_bytes is None:
+            return  # not started yet, or not readable: the first allowance stands
+        self._own = read.guest_own
+        self.over_limit = self._own > self._limit_bytes
+        if not self.over_limit:
+            self._limit.set(self._limit_bytes + read.emulator_anonymous + self._limit.room_bytes())
+
+    def _is_near(self) -> bool:
+        """Whether the limit may be reached before memory is next read for another reason."""
+        return self._limit_bytes is not None and self._own + NEAR_BYTES > self._limit_bytes
 
 
 def read_end(printed: IO[bytes]) -> str:

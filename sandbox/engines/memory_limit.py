@@ -20,8 +20,11 @@ from .base import LARGEST_FILE_BYTES
 _CGROUP_NAME = "edge-sandbox"
 _OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _KERNEL = re.compile(r"^kernel (\d+)$", re.MULTILINE)
-_LAG_BYTES = 1 << 20
-"""Room for what the emulator adds between two readings, and for charges that the kernel makes in advance."""
+_ADVANCE_BYTES = 1 << 20
+"""Room for charges that the kernel makes in advance."""
+EMULATOR_LAG_BYTES = 16 << 20
+"""Room for what the emulator adds between two readings: when its table of translated blocks is full, it makes one of
+twice the size, 8 MiB for most programs and 16 for the largest."""
 _JOIN = ("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {LARGEST_FILE_BYTES // 512}; echo $$ > "$0" && exec "$@"')
 """Starts a program in the cgroup whose procs file is named first (/dev/null joins none), without core dumps, and
 unable to fill the disk with one file. POSIX counts such files in blocks of 512 bytes."""
@@ -38,6 +41,7 @@ class MemoryLimit:
     launcher: tuple[str, ...] = (*_JOIN, "/dev/null")
     directory: Path | None = None
     limit_bytes: int | None = None
+    lag_bytes: int = 0
     _files: tuple[str, ...] = field(default=(), repr=False)
     _events: str = field(default="", repr=False)
     _kills: int = field(default=0, repr=False)
@@ -67,7 +71,7 @@ class MemoryLimit:
 
     def room_bytes(self) -> int:
         """What the limit must leave beside the processes' pages: the kernel's own memory, charged to the cgroup too."""
-        return _LAG_BYTES + self._kernel_bytes()
+        return _ADVANCE_BYTES + self.lag_bytes + self._kernel_bytes()
 
     def _kernel_bytes(self) -> int:
         """Page tables and other structures that the kernel keeps for these processes; 0 where it does not tell."""
@@ -84,16 +88,18 @@ class MemoryLimit:
             remove_cgroup(self.directory)
 
 
-def open_limit(name: str, limit_bytes: int | None, *, proc: Path = _PROC) -> MemoryLimit:
+def open_limit(name: str, limit_bytes: int | None, *, emulated: bool = False, proc: Path = _PROC) -> MemoryLimit:
     """A limit of ``limit_bytes`` by the best means this host offers; ``name`` must be unique on the host.
 
-    ``proc`` is where ``cgroup`` and ``mountinfo`` of this process are.
+    ``emulated``: the limit will follow what an emulator uses. ``proc`` is where ``cgroup`` and ``mountinfo`` of this process are.
     """
     if limit_bytes is None:
         return MemoryLimit(mechanism="none")
     for parent, version in _writable_parents(proc):
         with contextlib.suppress(OSError):
-            return _open_cgroup(parent / f"{_CGROUP_NAME}-{name}", version, limit_bytes)
+            limit = _open_cgroup(parent / f"{_CGROUP_NAME}-{name}", version, limit_bytes)
+            limit.lag_bytes = EMULATOR_LAG_BYTES if emulated else 0
+            return limit
     return MemoryLimit(mechanism="watchdog", limit_bytes=limit_bytes)
 
 

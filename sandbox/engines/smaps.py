@@ -36,6 +36,8 @@ class Mapping(NamedTuple):
     """Of `rss`, what no file backs: it can only be freed by swapping or killing."""
     is_shared_memory: bool = False
     """Its file is memory too."""
+    start: int = 0
+    """Its first address."""
 
 
 class Resident(NamedTuple):
@@ -64,6 +66,7 @@ def parse_smaps(text: bytes) -> list[Mapping]:
                 pss=int(pss) << 10,
                 anonymous=int(anonymous) << 10,
                 is_shared_memory=name.startswith(_SHARED_MEMORY),
+                start=first,
             )
         )
     return found
@@ -83,3 +86,25 @@ def resident(processes: Sequence[Sequence[Mapping]]) -> Resident:
                 kind = shared if each.is_shared_memory else files
                 kind[each.file] = max(kind.get(each.file, 0), each.rss - each.anonymous)
     return Resident(anonymous=anonymous + sum(shared.values()), files=sum(files.values()))
+
+
+def most_between(before: Sequence[Mapping], after: Sequence[Mapping]) -> int:
+    """The most that two readings of a process allow for between them, in bytes.
+
+    What is new in the second may have been there before what is gone from the first was given up, as where a program
+    moves a table to a larger one; a range that is in both held no more than the larger of its two readings.
+    """
+    ranges = sorted(
+        (each.start, each.file[0], is_after, each.rss)
+        for is_after, mappings in enumerate((before, after))
+        for each in mappings
+    )
+    total = end = 0
+    held = [0, 0]
+    for start, length, is_after, rss in ranges:
+        if start >= end:  # overlaps nothing so far
+            total += max(held)
+            held = [0, 0]
+        held[is_after] += rss
+        end = max(end, start + length)
+    return total + max(held)

@@ -8,6 +8,7 @@ from sandbox.engines.base import MemoryTrace
 from sandbox.measurements import Phase
 from sandbox.metrics import Metric, Quantity, Unavailable
 
+_OWN_PHASES = {"report", "done"}
 _SOURCE = "resident pages of the guest, read from outside the emulator"
 
 
@@ -47,12 +48,14 @@ def emulator_overhead(trace: MemoryTrace, *, emulated: bool) -> Quantity:
 
 
 def phase_memory(trace: MemoryTrace, phases: Sequence[tuple[str, float]], *, emulated: bool) -> tuple[Phase, ...]:
-    """Each phase with the memory at its end and at its highest.
+    """Each phase of the model's with the memory at its end and at its highest: our own report is none of them.
 
     ``phases``: (name, start on the clock that the trace uses).
     """
     rows = []
     for index, (name, start) in enumerate(phases):
+        if name in _OWN_PHASES:
+            break
         end = phases[index + 1][1] if index + 1 < len(phases) else float("inf")
         readings = [(trace.started_seconds + seconds, guest) for seconds, guest, _emulator in trace.samples]
         until = [guest for seconds, guest in readings if seconds <= end]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from sandbox.metrics import Quantity, Unavailable
@@ -25,7 +25,7 @@ STYLES: Mapping[str, str] = {
 """Colours of verdicts and checks."""
 
 
-def printed(lines: Iterable[Text], *, colour: bool) -> str:
+def printed(lines: Iterable[RenderableType], *, colour: bool) -> str:
     """The lines as text."""
     console = Console(
         file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False, markup=False

@@ -117,7 +117,10 @@ class Watched:
         self.done = 0.0
 
     @contextlib.contextmanager
-    def task(self, text: str, *, total: float | None = None) -> Iterator[Advance]:
+    def task(
+        self, text: str, *, total: float | None = None, expected_seconds: float | None = None
+    ) -> Iterator[Advance]:
+        assert expected_seconds is None
         self.tasks.append((text, total))
         yield self._advance
 

@@ -10,14 +10,16 @@ from collections.abc import Callable
 
 import pytest
 
-from sandbox.cli import common
-from sandbox.cli.common import StderrProgress
+from sandbox.cli import stderr_progress
+from sandbox.cli.stderr_progress import StderrProgress
 
 PATIENCE = 10.0
 
 
 class Terminal:
     """A stderr that is a terminal or not, and that can be waited on."""
+
+    encoding = "utf-8"
 
     def __init__(self, *, live: bool) -> None:
         self._live = live
@@ -44,7 +46,7 @@ class Terminal:
 def stderr(monkeypatch: pytest.MonkeyPatch, *, live: bool, quiet_seconds: float = 0.0) -> Terminal:
     terminal = Terminal(live=live)
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(common, "_QUIET_SECONDS", quiet_seconds)
+    monkeypatch.setattr(stderr_progress, "_QUIET_SECONDS", quiet_seconds)
     return terminal
 
 
@@ -59,7 +61,7 @@ def test_a_short_task_says_nothing(monkeypatch: pytest.MonkeyPatch, live: bool) 
 
 
 def test_two_seconds_are_short() -> None:
-    assert common._QUIET_SECONDS == 2.0
+    assert stderr_progress._QUIET_SECONDS == 2.0
 
 
 def test_in_a_log_a_long_task_has_a_line_at_each_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,24 +73,39 @@ def test_in_a_log_a_long_task_has_a_line_at_each_end(monkeypatch: pytest.MonkeyP
     assert re.fullmatch(r"building …\nbuilding: \d+ s\n", terminal.text)
 
 
+def test_what_such_work_took_before_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = stderr(monkeypatch, live=False)
+    with StderrProgress().task("running", expected_seconds=42):
+        terminal.wait_for(lambda text: text == "running … (about 42.0 s)\n")
+
+
 def test_on_a_terminal_the_line_lives_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = stderr(monkeypatch, live=True)
-    with StderrProgress().task("running", total=4) as advance:
-        terminal.wait_for(lambda text: "running 0%, 0 s" in text)
+    with StderrProgress().task("running [red]", total=4, expected_seconds=100) as advance:
+        terminal.wait_for(lambda text: "0%, 0 s of about 100 s" in text)
         advance(1)
-        terminal.wait_for(lambda text: "running 25%, " in text)
+        terminal.wait_for(lambda text: "25%, " in text)
         advance(3)
-        terminal.wait_for(lambda text: "running 100%, " in text)
-    frames = terminal.text.split("\r\x1b[2K")
-    assert frames[0] == frames[-1] == "", "each frame wipes the line first, the last leaves it empty"
-    assert "\n" not in terminal.text
-    assert all(re.fullmatch(r"running \d+%, \d+ s", frame) for frame in frames[1:-1])
+        terminal.wait_for(lambda text: "100%, " in text)
+    assert "running [red]" in terminal.text, "a name is no markup"
+    assert terminal.text.endswith("\x1b[2K\x1b[?25h\r"), "the line is wiped at last, and the cursor is back"
+
+
+def test_tasks_side_by_side_have_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = stderr(monkeypatch, live=True)
+    progress = StderrProgress()
+    with progress.task("one"), progress.task("two"):
+        terminal.wait_for(lambda text: re.search("one [^\n]*\n[^\n]*two ", text) is not None)
+    terminal.text = ""
+    with progress.task("three"):
+        terminal.wait_for(lambda text: "three" in text)
+    assert "one" not in terminal.text
 
 
 def test_without_a_total_there_is_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = stderr(monkeypatch, live=True)
     with StderrProgress().task("waiting"):
-        terminal.wait_for(lambda text: "waiting, 0 s" in text)
+        terminal.wait_for(lambda text: " 0 s" in text)
     assert "%" not in terminal.text
 
 
@@ -105,7 +122,7 @@ def test_an_error_in_the_task_passes_and_ends_the_line(monkeypatch: pytest.Monke
     with pytest.raises(RuntimeError, match="disk full"):
         fail()
     assert threading.active_count() == before
-    assert terminal.text.endswith("\r\x1b[2K" if live else " s\n")
+    assert terminal.text.endswith("\x1b[2K\x1b[?25h\r" if live else " s\n")
 
 
 def test_a_warning_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

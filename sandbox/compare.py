@@ -1,0 +1,183 @@
+"""`compare`: one model or several on devices, images, runtimes and thread counts; what was run before is not run again.
+
+Cells are independent: they run side by side, each is kept as soon as it is done, and one that cannot be run is a cell
+with its reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from .comparison import Cell, Comparison, Hardware, comparison
+from .device import DeviceSpec, load_device
+from .engines.guard import Guard
+from .errors import SandboxError
+from .graph import read_model
+from .image.build import ImageBuilder
+from .pipeline import profile
+from .plan import ProfileRequest
+from .resources import data_directory
+from .result import Result, Tool
+from .run_cache import RunCache, run_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """What is varied; the cells are the product. None stands for the default of the device or image."""
+
+    models: tuple[Path, ...]
+    devices: tuple[str, ...]
+    images: tuple[str | None, ...] = (None,)
+    runtimes: tuple[str | None, ...] = (None,)
+    threads: tuple[int, ...] = (1,)
+
+    def requests(self, base: ProfileRequest) -> tuple[ProfileRequest, ...]:
+        """A request for each cell: ``base`` but for what is varied."""
+        combined = product(self.models, self.devices, self.images, self.runtimes, self.threads)
+        return tuple(
+            replace(base, model=model, device=device, os=image, runtime=runtime, threads=threads)
+            for model, device, image, runtime, threads in dict.fromkeys(combined)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Missing:
+    """A cell that has to be run."""
+
+    number: int
+    request: ProfileRequest
+    key: dict[str, Any]
+
+
+def compare(
+    base: ProfileRequest, axes: Axes, builder: ImageBuilder, protector: Guard, *, fresh: bool = False
+) -> Comparison:
+    """Run every cell that no kept run answers, and judge them together.
+
+    ``fresh``: run all, and keep the new runs in place of the old. Raises `UsageError` and `DataFileError` for models
+    and devices that cannot be read; and when no cell at all gave a result, what stopped the first.
+    """
+    cache, requests = RunCache(builder.store), axes.requests(base)
+    for model in dict.fromkeys(axes.models):
+        read_model(model)
+    devices = {name: load_device(name, data_directory("device_specs")) for name in axes.devices}
+    found: dict[int, Cell | SandboxError] = {}
+    missing: list[_Missing] = []
+    for number, request in enumerate(requests, start=1):
+        try:
+            key = run_key(request, builder)
+            kept = None if fresh else cache.find(key)
+            if kept is None:
+                missing.append(_Missing(number=number, request=request, key=key))
+            else:
+                result = cache.result(kept, request)
+                found[number] = _cell(number, request, devices[request.device], result, cached=True)
+        except SandboxError as error:
+            found[number] = error
+    found |= _run_all(missing, devices, cache, builder, protector)
+    errors = [cell for cell in found.values() if isinstance(cell, SandboxError)]
+    if len(errors) == len(requests):
+        raise errors[0]
+    cells = [
+        _failed(number, request, devices[request.device], cell) if isinstance(cell, SandboxError) else cell
+        for number, request in enumerate(requests, start=1)
+        for cell in (found[number],)
+    ]
+    return comparison(Tool(version=version("edge-sandbox")), cells)
+
+
+def _run_all(
+    missing: list[_Missing], devices: dict[str, DeviceSpec], cache: RunCache, builder: ImageBuilder, protector: Guard
+) -> dict[int, Cell | SandboxError]:
+    """Run cells side by side, as many at once as there are processors: of a run's jobs, the heap profile takes most
+    of the time, and it has one thread."""
+    if not missing:
+        return {}
+    cancel = threading.Event()
+    found: dict[int, Cell | SandboxError] = {}
+
+    def run(cell: _Missing) -> Cell:
+        with _temporary(protector) as folder:
+            result = profile(cell.request, folder, builder, protector, cancel)
+            cache.keep(cell.key, folder)
+        return _cell(cell.number, cell.request, devices[cell.request.device], result, cached=False)
+
+    with (
+        builder.progress.task(f"running {len(missing)} of the cells", total=len(missing)) as advance,
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+    ):
+        pending: dict[Future[Cell], int] = {pool.submit(run, cell): cell.number for cell in missing}
+        try:
+            while pending:
+                # a bounded wait, so that Ctrl-C is seen between two of them
+                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    number = pending.pop(future)
+                    try:
+                        found[number] = future.result()
+                    except SandboxError as error:
+                        found[number] = error
+                    advance(1)
+        finally:
+            cancel.set()
+            for future in pending:
+                future.cancel()
+    return found
+
+
+@contextlib.contextmanager
+def _temporary(protector: Guard) -> Iterator[Path]:
+    with (
+        tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder,
+        protector.protect("folder", folder),
+    ):
+        yield Path(folder)
+
+
+def _cell(number: int, request: ProfileRequest, device: DeviceSpec, result: Result, *, cached: bool) -> Cell:
+    return Cell(
+        number=number,
+        model=str(request.model),
+        device=device.id,
+        image=result.image.id,
+        runtime=f"{result.runtime.name}@{result.runtime.version}",
+        threads=request.threads,
+        hardware=_hardware(device),
+        cached=cached,
+        result=result,
+    )
+
+
+def _failed(number: int, request: ProfileRequest, device: DeviceSpec, error: SandboxError) -> Cell:
+    return Cell(
+        number=number,
+        model=str(request.model),
+        device=device.id,
+        image=request.os or device.os[0].image,
+        runtime=request.runtime or "default",
+        threads=request.threads,
+        hardware=_hardware(device),
+        cached=False,
+        error=error.message,
+        fix=error.hint,
+    )
+
+
+def _hardware(device: DeviceSpec) -> Hardware:
+    return Hardware(
+        ram_bytes=device.ram_bytes,
+        cores=device.cpu.cores,
+        clock_hz=device.cpu.clock_hz,
+        price=device.price,
+        price_source=device.sources.get("price.amount"),
+    )

@@ -1,0 +1,149 @@
+"""What a runtime's build on a device's OS image can and cannot do, as it stands in the result documents.
+
+Made by `sandbox.compatibility` from the wheel's own files and from tables that were dumped from the build itself.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .metrics import Mode, Quantity, Unavailable
+
+FindingStatus = Literal["pass", "warn", "fail", "unknown"]
+CpuStatus = Literal["absent", "unreached", "present", "reached"]
+OperatorStatus = Literal[
+    "native", "delegated", "fallback", "custom", "flex", "too_new", "wrong_dtype", "missing", "unknown"
+]
+MappingStatus = Literal["mapped", "conditional", "fallback"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KnownVersion(_Frozen):
+    """A version of the runtime that the package index has, and whether pip would take it on this image."""
+
+    version: str
+    fits: bool
+    reason: str
+    """The wheel's file name, or why no wheel of it fits."""
+
+
+class Install(_Frozen):
+    """Which wheel pip would choose on the image."""
+
+    status: FindingStatus
+    wheel: str | None
+    """File name of the wheel that pip would choose; None where there is none."""
+    reason: str
+    tag_glibc: str | None = None
+    """The oldest glibc that the wheel's tag promises to load on."""
+    elf_glibc: str | None = None
+    """The oldest glibc that the wheel's files can load on."""
+    versions: tuple[KnownVersion, ...] = ()
+    """All versions that the index has, the newest first."""
+
+
+class AbiFinding(_Frozen):
+    """One need of one file of the wheel, and what the image or device has."""
+
+    file: str
+    """Path inside the wheel; the wheel's name for a need of its metadata."""
+    need: str
+    has: str
+    status: FindingStatus
+    reason: str
+
+
+class CpuFinding(_Frozen):
+    """Instructions in a library of the runtime that the device's core has not."""
+
+    feature: str
+    """As ``/proc/cpuinfo`` names it."""
+    instruction: str
+    symbol: str | None
+    """The function that holds the first of them, where the library keeps symbols."""
+    library: str
+    count: int
+    """At most so many: constants between functions may look like instructions."""
+    reached: bool | None
+    """Whether a run reached one; None where no run can tell."""
+    status: CpuStatus
+    reason: str
+
+
+class OperatorFinding(_Frozen):
+    """How one operator of the model would run, or ran."""
+
+    index: int
+    subgraph: int = 0
+    type: str
+    version: int | None
+    dtype: str | None
+    status: OperatorStatus
+    library: str | None
+    """What runs it: a delegate, an execution provider, or after a run the kernel library."""
+    detail: str
+    """Why, and what would help; empty for a native operator."""
+    instructions: Quantity = Unavailable(unavailable="nothing was run")
+
+
+class Delegation(_Frozen):
+    """What a delegate or execution provider takes."""
+
+    name: str
+    operators: int
+    partitions: int
+    """Groups that run without leaving the delegate: each border costs a hand-over."""
+    mode: Mode
+
+
+class AcceleratorOperator(_Frozen):
+    """Operators of one kind on an accelerator that cannot run here."""
+
+    type: str
+    dtype: str | None
+    count: int
+    status: MappingStatus
+    detail: str
+
+
+class Accelerator(_Frozen):
+    """What an accelerator would take of the model, by its maker's list."""
+
+    id: str
+    name: str
+    operators: tuple[AcceleratorOperator, ...]
+    mapped: int
+    conditional: int
+    fallback: int
+    note: str
+
+
+class TableUse(_Frozen):
+    """A table that the findings rest on."""
+
+    name: str
+    source: str
+    date: str
+    """ISO 8601."""
+
+
+class Compatibility(_Frozen):
+    """All of it, for one model, device, image and build."""
+
+    install: Install
+    abi: tuple[AbiFinding, ...]
+    abi_unavailable: str | None = None
+    """Why the wheel's files could not be read; then ``abi`` holds what the metadata alone tells."""
+    cpu: tuple[CpuFinding, ...]
+    cpu_unavailable: str | None = None
+    operators: tuple[OperatorFinding, ...]
+    operators_unavailable: str | None = None
+    """Why there is no table of this build; then every operator's status is unknown."""
+    delegations: tuple[Delegation, ...] = ()
+    accelerators: tuple[Accelerator, ...] = ()
+    tables: tuple[TableUse, ...]

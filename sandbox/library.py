@@ -1,0 +1,112 @@
+"""What programs and notebooks call: the same work as the commands, with the documents as return values.
+
+``from sandbox import profile`` gives `profile`; errors are those of `errors`. Nothing is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from . import compare as comparing
+from . import pipeline
+from .comparison import Comparison
+from .engines.base import EngineName
+from .engines.guard import guard
+from .errors import UsageError
+from .image.build import ImageBuilder
+from .image.store import Store
+from .plan import ProfileRequest
+from .progress import Progress, Silent
+from .resources import cache_directory, data_directory
+from .result import Result
+from .units import parse_duration, parse_size
+
+
+def profile(
+    model: Path | str,
+    device: str,
+    *,
+    runtime: str | None = None,
+    os: str | None = None,
+    engine: EngineName | Literal["auto"] = "auto",
+    threads: int = 1,
+    memory: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    inputs: str = "random",
+    latency_budget: str | None = None,
+    timeout: str = "10min",
+    run_dir: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Run a model on an emulated device, as ``edge-sandbox profile`` does, and return the result document.
+
+    Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. ``run_dir``: where to keep the
+    run, or with ``engine="replay"`` the kept run to judge again. Raises `UsageError`, `DataFileError`, `HostError`.
+    """
+    request = ProfileRequest(
+        model=Path(model),
+        device=device,
+        runtime=runtime,
+        os=os,
+        engine=engine,
+        threads=threads,
+        memory_bytes=parse_size(memory) if memory else None,
+        shapes=shapes or {},
+        inputs=inputs,
+        latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        timeout_seconds=parse_duration(timeout),
+    )
+    if engine == "replay":
+        if run_dir is None:
+            raise UsageError('engine="replay" needs a recorded run', hint="name its folder with run_dir=")
+        return pipeline.replay(request, Path(run_dir))
+    with guard() as protector, _folder(run_dir) as folder:
+        return pipeline.profile(request, folder, _builder(progress), protector)
+
+
+def compare(
+    models: Sequence[Path | str],
+    devices: Sequence[str],
+    *,
+    images: Sequence[str | None] = (None,),
+    runtimes: Sequence[str | None] = (None,),
+    threads: Sequence[int] = (1,),
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Run models on every combination, as ``edge-sandbox compare`` does; ``.frame()`` is the table."""
+    axes = comparing.Axes(
+        models=tuple(Path(model) for model in models),
+        devices=tuple(devices),
+        images=tuple(images),
+        runtimes=tuple(runtimes),
+        threads=tuple(threads),
+    )
+    if not axes.models or not axes.devices:
+        raise UsageError("nothing to compare", hint="name at least one model and one device")
+    base = ProfileRequest(model=axes.models[0], device=axes.devices[0])
+    with guard() as protector:
+        return comparing.compare(base, axes, _builder(progress), protector, fresh=fresh)
+
+
+def _builder(progress: Progress | None) -> ImageBuilder:
+    return ImageBuilder(
+        images=data_directory("images"), store=Store(cache_directory()), progress=progress or Silent(), mirror=None
+    )
+
+
+@contextlib.contextmanager
+def _folder(chosen: Path | str | None) -> Iterator[Path]:
+    if chosen is None:
+        with tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+        return
+    folder_chosen = Path(chosen).absolute()
+    folder_chosen.mkdir(parents=True, exist_ok=True)
+    if any(folder_chosen.iterdir()):
+        raise UsageError(f"{chosen} is not empty", hint="name a new folder: nothing is overwritten")
+    yield folder_chosen

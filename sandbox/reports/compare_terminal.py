@@ -1,0 +1,123 @@
+"""The report of `compare` for people: one table, then what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sandbox.comparison import AXES, Axis, Cell, Comparison, operator_matrix, title
+from sandbox.metrics import Metric
+from sandbox.units import format_duration, format_size
+
+from .layout import STYLES, WIDTH, clean, heading, printed, row
+
+
+def render(document: Comparison, *, colour: bool = False) -> str:
+    """The report as text."""
+    return printed(_parts(document), colour=colour)
+
+
+def _parts(document: Comparison) -> Iterator[RenderableType]:
+    first = document.cells[0]
+    same = [axis for axis in AXES if axis not in document.varied]
+    yield Text(clean(", ".join(axis_text(first, axis, units=True) for axis in same)), style="bold")
+    yield _table(document)
+    yield heading("CHEAPEST THAT FITS")
+    yield row(*_cheapest(document))
+    if document.pareto:
+        yield heading("NONE IS BOTH FASTER AND SMALLER THAN")
+        for cell in document.cells:
+            if cell.number in document.pareto:
+                yield row(f"{cell.number}", clean(title(document, cell)))
+    yield from _differing_operators(document)
+    yield from _reasons(document)
+
+
+def _table(document: Comparison) -> Table:
+    table = Table(box=SIMPLE_HEAD, width=WIDTH, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column("", justify="right", no_wrap=True)
+    for axis in document.varied:
+        table.add_column(axis, overflow="fold")
+    for name in ("latency", "peak", "of"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for cell in document.cells:
+        verdict = verdict_text(cell)
+        table.add_row(
+            str(cell.number),
+            *(Text(clean(axis_text(cell, axis))) for axis in document.varied),
+            latency_text(cell),
+            format_size(cell.peak.value) if cell.peak else "unknown",
+            available_text(cell),
+            Text(verdict, style=STYLES[cell.status]),
+        )
+    return table
+
+
+def axis_text(cell: Cell, axis: Axis, *, units: bool = False) -> str:
+    """What the cell has on that axis, for people."""
+    if axis == "model":
+        return PurePath(cell.model).name
+    if axis == "threads":
+        words = f"{cell.threads} thread{'' if cell.threads == 1 else 's'}"
+        return words if units else str(cell.threads)
+    return str(getattr(cell, axis))
+
+
+def latency_text(cell: Cell) -> str:
+    """Mean time of an inference, with half its interval where it has one."""
+    latency = cell.latency
+    if latency is None:
+        return "unknown"
+    if latency.low is None or latency.high is None or latency.mode == "measured":
+        return format_duration(latency.value)
+    share = max(latency.high - latency.value, latency.value - latency.low) / latency.value
+    return f"{format_duration(latency.value)} ±{share:.0%}"
+
+
+def available_text(cell: Cell) -> str:
+    """What the device leaves to the model."""
+    found = cell.result.memory.limit if cell.result else None
+    return format_size(found.value) if isinstance(found, Metric) else "unknown"
+
+
+def verdict_text(cell: Cell) -> str:
+    """The verdict in a word or two."""
+    return "NOT RUN" if cell.result is None else cell.status.replace("_", " ").upper()
+
+
+def _cheapest(document: Comparison) -> tuple[str, str]:
+    cheapest = document.cheapest
+    if cheapest.number is None:
+        return "", cheapest.reason
+    cell = document.cells[cheapest.number - 1]
+    return f"{cell.number}", f"{clean(title(document, cell))} ({cheapest.reason})"
+
+
+def _differing_operators(document: Comparison) -> Iterator[Text]:
+    """Operators that are missing somewhere, or that not every cell runs in the same way."""
+    ran = [cell for cell in document.cells if cell.result]
+    matrix = operator_matrix(ran)
+    shown = {kind: line for kind, line in matrix.items() if "missing" in line}
+    if not shown:
+        return
+    yield heading("MISSING OPERATORS")
+    for kind, line in shown.items():
+        cells = ", ".join(str(cell.number) for cell, status in zip(ran, line, strict=True) if status == "missing")
+        yield row(clean(kind)[:11], f"in {cells}")
+
+
+def _reasons(document: Comparison) -> Iterator[Text]:
+    unfit = [cell for cell in document.cells if cell.status != "ready"]
+    if not unfit:
+        return
+    yield heading("WHY NOT")
+    for cell in unfit:
+        yield row(f"{cell.number}", clean(" ".join(cell.reason.split())), style=STYLES.get(cell.status, ""))
+        if fix := cell.fix or (cell.result and cell.result.verdict.fix):
+            yield row("", clean(" ".join(fix.split())), style="dim")
