@@ -30,7 +30,7 @@ from .result import (
     Runtime,
     Tool,
 )
-from .verdict import Failure, failure_checks, find_failure, judge, memory_check
+from .verdict import Failure, failure_checks, find_failure, judge, memory_check, parity_checks
 
 _NOT_EMULATED = "the native engine runs on this host's own core: instructions are counted under emulation only"
 _ENDED_EARLY = "the model did not run to its end"
@@ -66,6 +66,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
+    compared = rundir.read_parity(run_dir)
     checks = (
         memory_check(
             measured.peak_rss,
@@ -76,6 +77,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
             enforced=outcome.limit_mechanism not in {"watchdog", "none"},
         ),
         *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
+        *parity_checks(compared, asked=record.parity),
     )
     result = Result(
         tool=Tool(version=record.tool_version),
@@ -99,6 +101,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         ops_unavailable=ops_unavailable,
         out_of_memory=exhausted,
         illegal_instruction=refused,
+        parity=compared,
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),

@@ -16,6 +16,7 @@ from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, Heap, Latency, Result
 from sandbox.units import format_count, format_duration, format_size
 
+from . import parity_terminal
 from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
 
 _SLOWEST = 5
@@ -46,6 +47,8 @@ def _lines(result: Result) -> Iterator[Text]:
     yield from _memory(result)
     yield from _latency(result)
     yield from _operators(result)
+    if result.parity is not None:
+        yield from parity_terminal.lines(result.parity)
     yield from _verdict(result)
 
 

@@ -110,7 +110,9 @@ def _builder(run: Run) -> ImageBuilder:
 def _builder_with(image_id: str) -> ImageBuilder:
     """A builder whose image has every runtime that any case wants of it: one image for all of them."""
     images, store = data_directory("images"), host.builder().store
-    wanted = {_extra(run) for case in cases() for run in case.runs if run.command == "profile" and _image_of(run) == image_id}
+    wanted = {
+        _extra(run) for case in cases() for run in case.runs if run.command == "profile" and _image_of(run) == image_id
+    }
     runtimes = sorted((extra for extra in wanted if extra), key=lambda extra: (extra.name, extra.version))
     spec, lock = load_spec(image_id, images), load_lock(image_id, images)
     derived = derive_lock(lock, tuple(w for extra in runtimes for w in resolve_wheels(extra, spec, store.downloads)))
