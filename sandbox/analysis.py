@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import heap, illegal_instruction, out_of_memory, rundir, stats
+from . import heap, illegal_instruction, numpy_clash, out_of_memory, rundir, stats
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
@@ -57,6 +57,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     _refuse_wrong_inputs(report)
     refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
     failure = illegal_instruction.explain(failure, refused, outcome, record)
+    failure = numpy_clash.explain(failure, outcome, report, record)
     exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
     if failure and exhausted:
         failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))

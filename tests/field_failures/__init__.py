@@ -8,12 +8,17 @@ must end. Runs that are ``control = true`` differ from the failing one in the th
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.device_file import tomllib
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 
 CASES = Path(__file__).parent / "cases"
 
@@ -23,9 +28,8 @@ class _Frozen(BaseModel):
 
 
 class Run(_Frozen):
-    """One profile or check, and what it must say."""
+    """One profile, and what it must say."""
 
-    command: Literal["profile", "check"] = "profile"
     what: str
     """A phrase for the page."""
     control: bool = False
@@ -37,8 +41,6 @@ class Run(_Frozen):
     requires: tuple[str, ...] = ()
     """Wheels that are installed beside the runtime, as ``name==version``."""
     memory: str | None = None
-    delegates: bool = True
-    inferences: int = 1
     exit_code: int
     check: str | None = None
     """The check that must have failed; None where none did."""
@@ -48,10 +50,9 @@ class Run(_Frozen):
     @property
     def command_line(self) -> str:
         """The same as a command, for people."""
-        words = ["edge-sandbox", self.command, self.model, "--device", self.device]
+        words = ["edge-sandbox", "profile", self.model, "--device", self.device]
         for option, value in (("--os", self.os), ("--runtime", self.runtime), ("--memory", self.memory)):
             words += [option, value] if value else []
-        words += [] if self.delegates else ["--no-delegates"]
         return " ".join(words)
 
 

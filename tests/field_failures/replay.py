@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sandbox.device import load_device, select_os
 from sandbox.engines.guard import Guard
 from sandbox.image.build import ImageBuilder
 from sandbox.image.lock import derive_lock, write_lock
-from sandbox.image.spec import Lock, RuntimeSpec, load_lock, load_spec
+from sandbox.image.spec import RuntimeSpec, load_lock, load_spec
 from sandbox.image.wheels import resolve_wheels
 from sandbox.pipeline import profile
 from sandbox.plan import ProfileRequest
@@ -50,9 +49,8 @@ def replay(run: Run, folder: Path, protector: Guard) -> Replayed:
         runtime=run.runtime,
         engine="local",
         memory_bytes=parse_size(run.memory) if run.memory else None,
-        delegates=run.delegates,
         jobs=("latency",),
-        inferences=(0, run.inferences),
+        inferences=(0, 1),
     )
     run_dir = folder / "run"
     run_dir.mkdir()
@@ -67,10 +65,20 @@ def replay(run: Run, folder: Path, protector: Guard) -> Replayed:
     )
 
 
+def problems(run: Run, found: Replayed) -> list[str]:
+    """What is otherwise than the case says."""
+    wrong = [f"{text!r} was not said" for text in run.says if text not in found.said]
+    if found.exit_code != run.exit_code:
+        wrong.append(f"exit code {found.exit_code}, not {run.exit_code}")
+    if found.failed != run.check:
+        wrong.append(f"the check that failed is {found.failed}, not {run.check}")
+    return wrong
+
+
 def settled(text: str) -> str:
     """The text with … for what differs from host to host: addresses, sizes, times."""
     text = re.sub(r"0x[0-9a-f]{7,}", "0x…", text)
-    return re.sub(r"\b\d[\d.]* (kB|MB|GB|ms|s)\b", r"… \1", text)
+    return re.sub(r"\b\d[\d.,]* (kB|MB|GB|ms|s)\b", r"… \1", text)
 
 
 def _verdict_block(report: str) -> str:

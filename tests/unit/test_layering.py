@@ -32,7 +32,7 @@ LAYERS = (
     ("frames",),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
     ("comparison",),
-    ("verdict", "out_of_memory", "memory_notes", "heap", "illegal_instruction"),
+    ("verdict", "out_of_memory", "memory_notes", "heap", "illegal_instruction", "numpy_clash"),
     ("estimate", "analysis"),
     ("reports",),
     ("microcontroller",),
