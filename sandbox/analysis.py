@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import heap, illegal_instruction, numpy_clash, out_of_memory, rundir, stats
+from .compatibility_checks import reached_check, with_run
+from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
@@ -19,13 +21,15 @@ from .memory_notes import memory_notes
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
-from .profilers.counts import Work
+from .profilers.counts import Marks, Work
+from .profilers.last_seen import last_seen
 from .record import Device, Model, RunRecord
 from .result import (
     Engine,
     Heap,
     Latency,
     Memory,
+    OperatorMemory,
     Result,
     Runtime,
     Tool,
@@ -58,16 +62,22 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
     failure = illegal_instruction.explain(failure, refused, outcome, record)
     failure = numpy_clash.explain(failure, outcome, report, record)
-    exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
+    seen = last_seen(run_dir, phases[-1][0] if phases else "start") if outcome.out_of_memory else None
+    exhausted = out_of_memory.explain(failure, outcome, report, phases, record, seen=seen)
     if failure and exhausted:
         failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))
     emulated = outcome.emulator is not None
     source = f"{outcome.emulator}, wall time on this host" if emulated else "wall time on this host's own core"
-    works = _ENDED_EARLY if failure else _works(latency_dir, report, outcome)
+    marks = _ENDED_EARLY if failure else _marks(latency_dir, report, outcome)
+    works = marks if isinstance(marks, str) else inference.counted_inferences(marks)
     rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
     compared = rundir.read_parity(run_dir)
+    compatibility = _compatibility(run_dir, rows, failure, emulated=emulated)
+    of_the_run = failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated)
+    if compatibility is not None and failure is None and (reached := reached_check(compatibility)):
+        of_the_run = tuple(reached if check.id == "cpu" else check for check in of_the_run)
     checks = (
         memory_check(
             measured.peak_rss,
@@ -77,7 +87,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
             limit_source=record.device.memory_limit_source,
             enforced=outcome.limit_mechanism not in {"watchdog", "none"},
         ),
-        *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
+        *of_the_run,
         *parity_checks(compared, asked=record.parity),
     )
     result = Result(
@@ -96,16 +106,18 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
             memory_limit=outcome.limit_mechanism,
         ),
         memory=measured,
-        heap=_heap(run_dir, record, failure, emulated=emulated),
+        heap=heap.with_allocator(_heap(run_dir, record, failure), report, marks, outcome.emulator),
         latency=_latency(record, report, works, outcome, failure, source=source),
         ops=rows,
         ops_unavailable=ops_unavailable,
+        operator_memory=_operator_memory(record),
         out_of_memory=exhausted,
         illegal_instruction=refused,
         parity=compared,
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
+        compatibility=compatibility,
     )
     return estimate(result, record) if emulated else result
 
@@ -137,7 +149,7 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
     )
 
 
-def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool) -> Heap:
+def _heap(run_dir: Path, record: RunRecord, failure: Failure | None) -> Heap:
     reason = _ENDED_EARLY if failure else _job_problem(run_dir, record, "heap")
     if reason is not None:
         return heap.missing(reason)
@@ -148,7 +160,7 @@ def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated
     return heap.read(
         text,
         runtime_folder=f"/{record.runtime.name}-{record.runtime.version}/",
-        mode="emulated" if emulated else "measured",
+        emulator=rundir.read_outcome(run_dir / "heap").emulator,
     )
 
 
@@ -175,6 +187,31 @@ def _operators(
     return ops.static_rows(record.model.operators, {}, why), why
 
 
+def _compatibility(
+    run_dir: Path, rows: tuple[Op, ...], failure: Failure | None, *, emulated: bool
+) -> Compatibility | None:
+    found = rundir.read_compatibility(run_dir)
+    if found is None or not emulated:
+        return found
+    return with_run(found, rows, rundir.read_reached(run_dir / "latency"), finished=failure is None)
+
+
+def _operator_memory(record: RunRecord) -> tuple[OperatorMemory, ...]:
+    def size(value: int, source: str) -> Metric:
+        return Metric(value=value, unit="byte", mode="predicted", source=source)
+
+    return tuple(
+        OperatorMemory(
+            index=need.index,
+            type=need.type,
+            name=need.name,
+            live=size(need.live_bytes, "tensors alive in this step"),
+            workspace=size(need.workspace_bytes, "temporaries of the kernel"),
+        )
+        for need in record.operator_needs
+    )
+
+
 def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:
     """Why a job beside the latency run gave nothing, or None."""
     if job not in record.jobs:
@@ -187,12 +224,11 @@ def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:
     return f"the {job} run failed: {found.reason}" if found else None
 
 
-def _works(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) -> tuple[Work, ...] | str:
-    """The counted inferences of the latency run, or why nothing was counted."""
+def _marks(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) -> Marks | str:
+    """What a run counted, or why nothing."""
     if outcome.emulator is None:
         return _NOT_EMULATED
-    marks = inference.read_marks(job_dir, report, outcome.stderr)
-    return marks if isinstance(marks, str) else inference.counted_inferences(marks)
+    return inference.read_marks(job_dir, report, outcome.stderr)
 
 
 def _operator_counts(
@@ -201,9 +237,7 @@ def _operator_counts(
     if report is None:
         return "the operator run left no report"
     outcome = rundir.read_outcome(job_dir)
-    if outcome.emulator is None:
-        return _NOT_EMULATED
-    marks = inference.read_marks(job_dir, report, outcome.stderr)
+    marks = _marks(job_dir, report, outcome)
     if isinstance(marks, str):
         return marks
     return ops.OperatorCounts(

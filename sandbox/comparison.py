@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from .compatibility_result import Compatibility, FindingStatus
 from .device import Price
 from .measurements import OpStatus
 from .metrics import Metric, Quantity
@@ -20,6 +21,7 @@ Axis = Literal["model", "device", "image", "runtime", "threads"]
 AXES: tuple[Axis, ...] = ("model", "device", "image", "runtime", "threads")
 FITTING: tuple[VerdictStatus, ...] = ("ready", "marginal")
 
+_WORST_FINDING: tuple[FindingStatus, ...] = ("fail", "unknown", "warn", "pass")
 _WORST_FIRST: tuple[OpStatus, ...] = ("missing", "not_run", "outside", "native", "delegated")
 
 if TYPE_CHECKING:
@@ -168,13 +170,29 @@ def pareto(cells: Sequence[Cell]) -> tuple[int, ...]:
 
 def operator_matrix(cells: Sequence[Cell]) -> dict[str, tuple[OpStatus | None, ...]]:
     """Operator type → its worst status in each cell; None where that cell has none of it or did not run."""
-    types = dict.fromkeys(op.type for cell in cells if cell.result for op in cell.result.ops)
+    ops = (op for cell in cells if cell.result for op in cell.result.ops)
+    types = dict.fromkeys(op.type for op in ops if op.status != "outside")
     return {kind: tuple(_worst(cell, kind) for cell in cells) for kind in types}
 
 
 def _worst(cell: Cell, kind: str) -> OpStatus | None:
     found = {op.status for op in cell.result.ops if op.type == kind} if cell.result else set()
     return next((status for status in _WORST_FIRST if status in found), None)
+
+
+def build_matrix(cells: Sequence[Cell]) -> dict[str, tuple[FindingStatus | None, ...]]:
+    """What the wheel, its libraries and the core say, in each cell; a line that no cell can fill is left out."""
+    found = [cell.result.compatibility if cell.result else None for cell in cells]
+    lines: dict[str, tuple[FindingStatus | None, ...]] = {
+        "wheel of the runtime": tuple(each.install.status if each else None for each in found),
+        "its libraries": tuple(_worst_finding(each) if each else None for each in found),
+    }
+    return {name: line for name, line in lines.items() if any(line)}
+
+
+def _worst_finding(compatibility: Compatibility) -> FindingStatus | None:
+    statuses = {finding.status for finding in compatibility.abi}
+    return next((status for status in _WORST_FINDING if status in statuses), None)
 
 
 def title(document: Comparison, cell: Cell) -> str:

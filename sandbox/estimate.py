@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from .calibration import Calibration, DType, load_calibrations, within
 from .choice import Choice, Target, Workload, choose
+from .fit import digest, render_calibration
+from .fit_files import left_out_predictions
 from .measurements import Op
 from .metrics import Metric, Quantity, Unavailable
 from .record import Hardware, RunRecord
 from .resources import data_directory
-from .result import CalibrationUse, Check, Latency, Result
+from .result import CalibrationRow, CalibrationUse, Check, Latency, Result
 from .units import format_duration
 from .verdict import judge
 
@@ -32,7 +35,10 @@ def estimate(result: Result, record: RunRecord) -> Result:
     hardware = record.device.hardware
     if hardware is None:
         return result
-    return apply(result, record, hardware, load_calibrations(data_directory("calibration")))
+    folder = data_directory("calibration")
+    calibrations = load_calibrations(folder)
+    found = apply(result, record, hardware, calibrations)
+    return found.model_copy(update={"latency": _with_evidence(found.latency, calibrations, folder)})
 
 
 def apply(result: Result, record: RunRecord, hardware: Hardware, calibrations: Sequence[Calibration]) -> Result:
@@ -51,6 +57,28 @@ def apply(result: Result, record: RunRecord, hardware: Hardware, calibrations: S
     return result.model_copy(
         update={"latency": latency, "ops": ops, "checks": checks, "verdict": judge(checks), "warnings": kept}
     )
+
+
+def _with_evidence(latency: Latency, calibrations: Sequence[Calibration], folder: Path) -> Latency:
+    """Name the calibration's file by digest, and add the measured rows behind it: its own or its source's."""
+    if latency.calibration is None:
+        return latency
+    (used,) = (each for each in calibrations if each.id == latency.calibration.id)
+    rows = left_out_predictions(
+        folder, data_directory("device_specs"), used.transfer.source if used.transfer else used.id
+    )
+    calibration = latency.calibration.model_copy(
+        update={
+            "digest": digest(render_calibration(used).encode()),
+            "rows": tuple(
+                CalibrationRow(
+                    model=row.model, measured_seconds=row.measured_seconds, predicted_seconds=row.predicted_seconds
+                )
+                for row in rows
+            ),
+        }
+    )
+    return latency.model_copy(update={"calibration": calibration})
 
 
 def budget_check(mean: Quantity, budget_seconds: float) -> Check:

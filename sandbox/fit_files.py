@@ -91,10 +91,12 @@ class Prediction:
     predicted_seconds: float
 
 
-def left_out_predictions(directory: Path, devices: Path) -> tuple[Prediction, ...]:
-    """Of every row that is fitted, in the order of ``fits.toml``. Raises `DataFileError`."""
+def left_out_predictions(directory: Path, devices: Path, only: str | None = None) -> tuple[Prediction, ...]:
+    """Of every row that is fitted, in the order of ``fits.toml``, or of ``only`` one calibration's. Raises
+    `DataFileError`."""
     found = []
-    for given in gather(directory, devices, load_fit_plans(directory / PLANS)):
+    plans = [plan for plan in load_fit_plans(directory / PLANS) if only in {None, plan.id}]
+    for given in gather(directory, devices, plans):
         rows = points(given.plan, given.rows, given.counts)
         several = len({row.family for row in rows}) > 1
         ratios = left_out(rows, _family if several else _model, given.plan.id, threads=given.plan.threads)

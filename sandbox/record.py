@@ -54,10 +54,24 @@ class Need(_Frozen):
     """A share of the memory that the model file announces."""
 
     part: str
-    """``operator`` for the one that sets the peak of the activations, else the part's name in the static plan."""
+    """``operator`` for one that runs, else the part's name in the static plan."""
     what: str
     """For people."""
     size_bytes: int
+    operator: int | None = None
+    """Index of the operator in the model file."""
+
+
+class OperatorNeed(_Frozen):
+    """What one operator of the model file takes while it runs, by the file's shapes."""
+
+    index: int
+    type: str
+    name: str
+    live_bytes: int
+    """All tensors that are alive in its step."""
+    workspace_bytes: int
+    """Its own temporaries."""
 
 
 class Device(_Frozen):
@@ -151,5 +165,7 @@ class RunRecord(_Frozen):
     """Names of the job folders."""
     needs: tuple[Need, ...] = ()
     """What the static plan says; empty where it says nothing, and in older records."""
+    operator_needs: tuple[OperatorNeed, ...] = ()
+    """In the order of the file; empty where the static plan says nothing, and in older records."""
     latency_budget_seconds: float | None = None
     """``--latency-budget``."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .compatibility_result import Compatibility
 from .errors import DataFileError
 from .frames import memory_frame, ops_frame
-from .measurements import Counts, HeapOwner, IllegalInstruction, Op, Phase
+from .measurements import AllocatorPhase, Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
 from .microcontroller.outcome import MicrocontrollerPart
 from .parity import Parity
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
-CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash", "parity"]
+CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash", "regression", "parity"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
 OutOfMemoryKind = Literal["kernel", "watchdog", "bad_alloc", "MemoryError", "runtime"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
@@ -100,7 +100,8 @@ class HeapShare(_Frozen):
 
 
 class Heap(_Frozen):
-    """Allocations as massif counted them in the heap run."""
+    """Allocations: sizes and owners as massif counted them in the heap run, calls and fragmentation of the latency
+    run."""
 
     peak: Quantity
     owners: tuple[HeapShare, ...]
@@ -108,13 +109,25 @@ class Heap(_Frozen):
     overhead: Quantity
     """What the allocator added to what was asked for: headers and rounding."""
     fragmentation: Quantity
-    """Free memory between blocks in use, which the allocator cannot give back."""
+    """Free memory between blocks in use, which the allocator cannot give back, after the last inference."""
     allocator_calls: Quantity
+    """That asked for memory, from the load of the model to its last inference."""
+    inference_calls: Quantity = Unavailable(unavailable="the run did not look at the allocator")
+    """The same in one inference."""
+    allocator_phases: tuple[AllocatorPhase, ...] = ()
     sites_unavailable: str | None
     by_library: tuple[HeapSite, ...]
     sites: tuple[HeapSite, ...]
     timeline: tuple[tuple[float, int], ...]
     timeline_unit: str
+
+
+class CalibrationRow(_Frozen):
+    """A model measured on a board, and what a fit that had not seen its family says of it."""
+
+    model: str
+    measured_seconds: float
+    predicted_seconds: float
 
 
 class CalibrationUse(_Frozen):
@@ -124,6 +137,10 @@ class CalibrationUse(_Frozen):
     error: float | None
     """Mean relative error on families that it was not fitted to; None where none was left out."""
     notes: tuple[str, ...]
+    digest: str | None = None
+    """sha256 of the calibration's file; None in older documents."""
+    rows: tuple[CalibrationRow, ...] = ()
+    """Its measured rows; empty where it has none of its own, and in older documents."""
 
 
 class Latency(_Frozen):
@@ -155,6 +172,44 @@ class Check(_Frozen):
     """The first thing to do about it."""
 
 
+class OperatorMemory(_Frozen):
+    """What one operator needs while it runs: all tensors alive in its step, and its own temporaries."""
+
+    index: int
+    type: str
+    name: str
+    live: Quantity
+    workspace: Quantity
+
+
+class Change(_Frozen):
+    """One number of two results."""
+
+    what: str
+    before: Quantity
+    now: Quantity
+    increase: float | None
+    """As a share of `before`; None where one of the two is not known."""
+    allowed: float | None
+    """The largest increase that passes, as a share; None where none was asked for."""
+
+    @property
+    def regressed(self) -> bool:
+        """Whether the increase is beyond what is allowed."""
+        return self.increase is not None and self.allowed is not None and self.increase > self.allowed
+
+
+class Baseline(_Frozen):
+    """An earlier result, and what changed since."""
+
+    started: str
+    tool_version: str
+    model_sha256: str
+    differences: tuple[str, ...]
+    """What else is not the same, in words."""
+    changes: tuple[Change, ...]
+
+
 class OutOfMemory(_Frozen):
     """How memory ran out."""
 
@@ -164,7 +219,9 @@ class OutOfMemory(_Frozen):
     held: Quantity
     asked: Quantity
     under_way: str | None
-    """The operator or allocation that by the model file takes most in that phase."""
+    """The operator that ran, or else the operator or allocation that by the model file takes most in that phase."""
+    under_way_seen: bool = False
+    """Whether it was seen: in the operator run, which was killed in the same phase under the same limit."""
     under_way_needs: Quantity
 
 
@@ -193,6 +250,9 @@ class Result(_Frozen):
     latency: Latency
     ops: tuple[Op, ...]
     ops_unavailable: str | None
+    operator_memory: tuple[OperatorMemory, ...] = ()
+    """By the model file, in its order, which need not be that of `ops`: a delegate joins operators. Empty where the
+    file does not tell, and in older documents."""
     out_of_memory: OutOfMemory | None
     """Only when the run failed for want of memory."""
     illegal_instruction: IllegalInstruction | None = None
@@ -204,6 +264,8 @@ class Result(_Frozen):
     warnings: tuple[str, ...]
     compatibility: Compatibility | None = None
     """None in documents of versions that looked for none."""
+    baseline: Baseline | None = None
+    """Only where the result was compared with an earlier one."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory and heap above are then unavailable."""
 
@@ -219,6 +281,16 @@ class Result(_Frozen):
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the document."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema()}
+
+
+def read_result(path: Path) -> Result:
+    """Read a file. Raises `DataFileError`."""
+    try:
+        return parse_result(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise DataFileError(f"{path}: {error.strerror}", hint="give a --format json file") from error
+    except UnicodeDecodeError as error:
+        raise DataFileError(f"{path} is not a result document: {error}", hint="give a --format json file") from error
 
 
 def parse_result(text: str, origin: Path) -> Result:

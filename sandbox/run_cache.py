@@ -62,7 +62,13 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
         options["inputs"] = _sha256([Path(request.inputs)])
     return {
         **_tool(builder.images),
-        "native_parts": _sha256([native.plugin(host), native.clock_library(spec.architecture)]),
+        "native_parts": _sha256(
+            [
+                native.plugin(host),
+                native.clock_library(spec.architecture),
+                native.fault_library(spec.architecture),
+            ]
+        ),
         "emulator": load_lock(f"emulator-{host}", builder.images).digest,
         "image": lock.digest,
         "model": (graph.sha256, _sha256(graph.external_files)),

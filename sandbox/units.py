@@ -35,6 +35,14 @@ def parse_duration(text: str) -> float:
     return _parse(text, _SECOND_FACTORS, "a time", "50ms, 1.5s or 2min", smallest=1e-12)
 
 
+def parse_share(text: str) -> float:
+    """The share in ``text``, which must be in percent (``5%``). Raises `UsageError`."""
+    match = re.fullmatch(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%\s*", text, re.ASCII)
+    if match is None:
+        raise UsageError(f"{text!r} is not a percentage", hint="write it like 5% or 2.5%")
+    return float(match[1]) / 100
+
+
 def format_size(size_bytes: float) -> str:
     """A size for people, in decimal units as Linux tools and board makers print memory: ``41.9 MB``."""
     return _format(size_bytes, [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)], "B")

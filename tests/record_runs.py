@@ -41,6 +41,9 @@ class Recording:
 
 RECORDINGS: Mapping[str, Recording] = {
     "ready": Recording(model="examples/mobilenet_v1_0.25_128_int8.tflite", exit_code=0),
+    "calibrated": Recording(
+        model="mobilenet_v1_0.5_160_fp32.tflite", options=("--latency-budget", "60ms"), exit_code=0
+    ),
     "out_of_memory": Recording(model="memory_hog_300.tflite", options=("--memory", "200M")),
     "missing_operator": Recording(model="custom_op_FlexRFFT.tflite"),
     "illegal_instruction": Recording(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -24,6 +23,7 @@ from .common import (
     enter_own_scope,
     image_builder,
     parse_shape,
+    wants_colour,
     write_report,
 )
 from .options import (
@@ -95,9 +95,9 @@ def ceiling(
         protector.protect("folder", folder),
     ):
         result = find(request, sweep, Path(folder), builder, protector)
-    colour = output is None and sys.stdout.isatty()
     is_json = format_ is FormatChoice.JSON
-    write_report(json.render(result) if is_json else ceiling_terminal.render(result, colour=colour), output)
+    text = json.render(result) if is_json else ceiling_terminal.render(result, colour=wants_colour(output))
+    write_report(text, output)
     raise typer.Exit(EXIT_CODES[result.verdict.status])
 
 

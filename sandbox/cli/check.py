@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from typing import Annotated
 
 import typer
 
 from sandbox.units import parse_size
 
-from .common import EXIT_CODES, FormatChoice, parse_shape, write_report
+from .common import EXIT_CODES, CheckChoice, parse_shape, write_report
 from .options import (
     DeviceOption,
-    FormatOption,
     MemoryOption,
     ModelArgument,
     OsOption,
@@ -31,8 +30,12 @@ def check(
     memory: MemoryOption = None,
     reserve: ReserveOption = None,
     shape: ShapeOption = None,
-    format_: FormatOption = FormatChoice.TERMINAL,
+    format_: Annotated[CheckChoice, typer.Option("--format", help="Report on stdout.")] = CheckChoice.TERMINAL,
     output: OutputOption = None,
+    accelerator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Show which operators it would take by its maker's list. Repeatable."),
+    ] = None,
 ) -> None:
     """Judge a model by its file alone, in about a second: nothing is run, built or downloaded.
 
@@ -40,7 +43,8 @@ def check(
     """
     from sandbox.check import CheckRequest  # noqa: PLC0415
     from sandbox.check import check as run_check  # noqa: PLC0415
-    from sandbox.reports import check_terminal, json  # noqa: PLC0415
+
+    from .rendering import render_check  # noqa: PLC0415
 
     request = CheckRequest(
         model=model,
@@ -50,9 +54,8 @@ def check(
         memory_bytes=parse_size(memory) if memory else None,
         reserve_bytes=parse_size(reserve) if reserve else 0,
         shapes=dict(parse_shape(text) for text in shape or []),
+        accelerators=tuple(accelerator or ()),
     )
     result = run_check(request)
-    colour = output is None and sys.stdout.isatty()
-    is_json = format_ is FormatChoice.JSON
-    write_report(json.render(result) if is_json else check_terminal.render(result, colour=colour), output)
+    write_report(render_check(result, format_, output), output)
     raise typer.Exit(EXIT_CODES[result.verdict.status])

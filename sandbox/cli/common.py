@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -70,6 +71,25 @@ class FormatChoice(str, Enum):
     JSON = "json"
 
 
+class CheckChoice(str, Enum):
+    """``--format`` of `check`."""
+
+    TERMINAL = "terminal"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+
+
+class ReportChoice(str, Enum):
+    """``--format`` of commands whose result has all reports."""
+
+    TERMINAL = "terminal"
+    JSON = "json"
+    HTML = "html"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+
+
 def image_builder(mirror: str | None, progress: Progress) -> ImageBuilder:
     """The builder over the shipped image specs and the user's cache."""
     from sandbox.image.build import ImageBuilder  # noqa: PLC0415
@@ -122,12 +142,17 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(part) for part in parts)
 
 
+def wants_colour(output: Path | None) -> bool:
+    """Colours only on a terminal, and not where NO_COLOR (https://no-color.org) is set to anything."""
+    return output is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
 def write_report(text: str, output: Path | None) -> None:
     """Print the report, or write it to ``output``. Raises `UsageError` when that cannot be written."""
     if output is None:
         typer.echo(text, nl=False)
         return
     try:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--output {output}: {error.strerror}", hint="name a file that can be written") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ from .common import (
     enter_own_scope,
     image_builder,
     parse_shape,
+    wants_colour,
     write_report,
 )
 from .options import (
@@ -45,6 +46,7 @@ class CompareFormat(str, Enum):
     TERMINAL = "terminal"
     JSON = "json"
     CSV = "csv"
+    HTML = "html"
     MARKDOWN = "markdown"
 
 
@@ -114,7 +116,7 @@ def compare(
     builder = image_builder(mirror, Silent() if quiet else StderrProgress())
     with guard() as protector:
         document = run_compare(base, axes, builder, protector, fresh=fresh)
-    write_report(_render(document, format_, colour=output is None and sys.stdout.isatty()), output)
+    write_report(_render(document, format_, output), output)
     raise typer.Exit(exit_code(document, any_is_enough=any_))
 
 
@@ -126,10 +128,15 @@ def exit_code(document: Comparison, *, any_is_enough: bool) -> int:
     return EXIT_CODES["not_ready" if any(cell.status == "not_ready" for cell in document.cells) else "unknown"]
 
 
-def _render(document: Comparison, format_: CompareFormat, *, colour: bool) -> str:
-    from sandbox.reports import compare_csv, compare_markdown, compare_terminal, json  # noqa: PLC0415
+def _render(document: Comparison, format_: CompareFormat, output: Path | None) -> str:
+    from sandbox.reports import compare_csv, compare_html, compare_markdown, compare_terminal, json  # noqa: PLC0415
 
     if format_ is CompareFormat.TERMINAL:
-        return compare_terminal.render(document, colour=colour)
-    renderers = {CompareFormat.CSV: compare_csv.render, CompareFormat.MARKDOWN: compare_markdown.render}
-    return renderers[format_](document) if format_ in renderers else json.render(document)
+        return compare_terminal.render(document, colour=wants_colour(output))
+    renderers: Mapping[CompareFormat, Callable[[Comparison], str]] = {
+        CompareFormat.JSON: json.render,
+        CompareFormat.CSV: compare_csv.render,
+        CompareFormat.HTML: compare_html.render,
+        CompareFormat.MARKDOWN: compare_markdown.render,
+    }
+    return renderers[format_](document)

@@ -12,7 +12,7 @@ import typer
 
 from sandbox.errors import SandboxError
 
-from . import calibration, ceiling, check, compare, devices, doctor, images, profile, shell
+from . import calibration, ceiling, check, compare, devices, doctor, images, profile, report, shell
 
 EXIT_INTERRUPTED = 130
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(name="profile")(profile.profile)
+app.command(name="report")(report.report)
 app.command(name="check")(check.check)
 app.command(name="compare")(compare.compare)
 app.command(name="ceiling")(ceiling.ceiling)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import EngineChoice, FormatChoice
+from .common import EngineChoice, FormatChoice, ReportChoice
 
 ModelArgument = Annotated[Path, typer.Argument(help="A .tflite or .onnx file.", show_default=False)]
 DeviceOption = Annotated[
@@ -37,4 +37,20 @@ LatencyBudgetOption = Annotated[
     typer.Option(metavar="TIME", help="Longest an inference may take on the device, e.g. 50ms."),
 ]
 FormatOption = Annotated[FormatChoice, typer.Option("--format", help="Report on stdout.")]
+ReportOption = Annotated[ReportChoice, typer.Option("--format", help="Report on stdout.")]
+BaselineOption = Annotated[
+    Path | None, typer.Option(metavar="RESULT.json", help="Compare with this earlier result of the same setup.")
+]
+LatencyIncreaseOption = Annotated[
+    str | None,
+    typer.Option("--max-latency-increase", metavar="PERCENT", help="With --baseline: fail beyond it, e.g. 5%."),
+]
+MemoryIncreaseOption = Annotated[
+    str | None,
+    typer.Option("--max-memory-increase", metavar="PERCENT", help="The same for peak memory."),
+]
+OperatorIncreaseOption = Annotated[
+    str | None,
+    typer.Option("--max-operator-increase", metavar="PERCENT", help="The same for any operator's instructions."),
+]
 OutputOption = Annotated[Path | None, typer.Option(help="Write the report to this file instead.")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +16,9 @@ from sandbox.units import parse_duration, parse_size
 from .common import (
     EXIT_CODES,
     EngineChoice,
-    FormatChoice,
     MirrorOption,
     QuietOption,
+    ReportChoice,
     VerboseOption,
     enter_own_scope,
     image_builder,
@@ -28,14 +27,18 @@ from .common import (
     write_report,
 )
 from .options import (
+    BaselineOption,
     DeviceOption,
     EngineOption,
-    FormatOption,
     LatencyBudgetOption,
+    LatencyIncreaseOption,
+    MemoryIncreaseOption,
     MemoryOption,
     ModelArgument,
+    OperatorIncreaseOption,
     OsOption,
     OutputOption,
+    ReportOption,
     ReserveOption,
     RuntimeOption,
     ShapeOption,
@@ -47,7 +50,8 @@ from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
-    from sandbox.result import Result
+    from sandbox.image.build import ImageBuilder
+    from sandbox.plan import ProfileRequest
 
 
 def profile(
@@ -67,7 +71,7 @@ def profile(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of random inputs.")] = 0,
     shape: ShapeOption = None,
     timeout: TimeoutOption = "10min",
-    format_: FormatOption = FormatChoice.TERMINAL,
+    format_: ReportOption = ReportChoice.TERMINAL,
     output: OutputOption = None,
     run_dir: Annotated[
         Path | None, typer.Option(help="Keep the run folder here; with --engine replay: the folder to replay.")
@@ -75,6 +79,10 @@ def profile(
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
     latency_budget: LatencyBudgetOption = None,
+    baseline: BaselineOption = None,
+    max_latency_increase: LatencyIncreaseOption = None,
+    max_memory_increase: MemoryIncreaseOption = None,
+    max_operator_increase: OperatorIncreaseOption = None,
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
@@ -99,10 +107,13 @@ def profile(
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
     from sandbox.engines.guard import guard  # noqa: PLC0415
-    from sandbox.pipeline import prepare  # noqa: PLC0415
     from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
     from sandbox.plan import ProfileRequest  # noqa: PLC0415
+    from sandbox.regression import against  # noqa: PLC0415
 
+    from .rendering import read_baseline, render  # noqa: PLC0415
+
+    earlier = read_baseline(baseline, max_latency_increase, max_memory_increase, max_operator_increase)
     request = ProfileRequest(
         model=model,
         device=device,
@@ -128,9 +139,7 @@ def profile(
     builder = image_builder(mirror, progress)
     with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
         if dry_run:
-            from .dry_run import render_plan  # noqa: PLC0415
-
-            write_report(render_plan(prepare(request, folder, builder, protector)), output)
+            write_report(_planned(request, folder, builder, protector), output)
             return
         if parity or parity_operators or parity_reference is not None:
             from sandbox import parity_run  # noqa: PLC0415
@@ -139,14 +148,23 @@ def profile(
             result = parity_run.profile(request, compared, folder, builder, protector)
         else:
             result = run_profile(request, folder, builder, protector)
-    write_report(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
+    if earlier is not None:
+        result = against(result, *earlier)
+    write_report(render(result, format_, output), output)
     raise typer.Exit(EXIT_CODES[result.verdict.status])
 
 
-def _render(result: Result, format_: FormatChoice, *, colour: bool) -> str:
-    from sandbox.reports import json, terminal  # noqa: PLC0415
+def _planned(request: ProfileRequest, folder: Path, builder: ImageBuilder, protector: Guard) -> str:
+    from sandbox import pipeline  # noqa: PLC0415
+    from sandbox.microcontroller import profile as microcontroller  # noqa: PLC0415
+    from sandbox.microcontroller.board import is_microcontroller  # noqa: PLC0415
+    from sandbox.resources import data_directory  # noqa: PLC0415
 
-    return json.render(result) if format_ is FormatChoice.JSON else terminal.render(result, colour=colour)
+    from .dry_run import render_microcontroller, render_plan  # noqa: PLC0415
+
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return render_microcontroller(microcontroller.prepare(request, folder, builder, protector))
+    return render_plan(pipeline.prepare(request, folder, builder, protector))
 
 
 @contextlib.contextmanager

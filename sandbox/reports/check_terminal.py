@@ -7,8 +7,9 @@ from pathlib import PurePath
 
 from rich.text import Text
 
-from sandbox.check_result import CheckResult, OperatorMemory
+from sandbox.check_result import CheckResult
 from sandbox.metrics import Metric
+from sandbox.result import OperatorMemory
 from sandbox.units import format_size
 
 from .layout import STYLES, clean, heading, in_bytes, printed, row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from rich.box import SIMPLE_HEAD
@@ -12,9 +12,12 @@ from rich.text import Text
 
 from sandbox.comparison import AXES, Axis, Cell, Comparison, operator_matrix, title
 from sandbox.metrics import Metric
-from sandbox.units import format_duration, format_size
+from sandbox.units import format_count, format_duration, format_size
 
 from .layout import STYLES, WIDTH, clean, heading, printed, row
+
+_AXES_ROOM = 34
+"""Characters of a line that the numbers leave."""
 
 
 def render(document: Comparison, *, colour: bool = False) -> str:
@@ -25,8 +28,14 @@ def render(document: Comparison, *, colour: bool = False) -> str:
 def _parts(document: Comparison) -> Iterator[RenderableType]:
     first = document.cells[0]
     same = [axis for axis in AXES if axis not in document.varied]
-    yield Text(clean(", ".join(axis_text(first, axis, units=True) for axis in same)), style="bold")
-    yield _table(document)
+    if same:
+        yield Text(clean(", ".join(axis_text(first, axis, units=True) for axis in same)), style="bold")
+    columns = document.varied if _axes_width(document) <= _AXES_ROOM else ()
+    if not columns:
+        for cell in document.cells:
+            yield row(f"{cell.number}", clean(title(document, cell)))
+        yield Text()
+    yield _table(document, columns)
     yield heading("CHEAPEST THAT FITS")
     yield row(*_cheapest(document))
     if document.pareto:
@@ -38,20 +47,29 @@ def _parts(document: Comparison) -> Iterator[RenderableType]:
     yield from _reasons(document)
 
 
-def _table(document: Comparison) -> Table:
+def _axes_width(document: Comparison) -> int:
+    """Characters that the columns of what varies would take."""
+    return sum(
+        2 + max(len(axis), *(len(clean(axis_text(cell, axis))) for cell in document.cells)) for axis in document.varied
+    )
+
+
+def _table(document: Comparison, columns: Sequence[Axis]) -> Table:
     table = Table(box=SIMPLE_HEAD, width=WIDTH, pad_edge=False, padding=(0, 1), show_edge=False)
     table.add_column("", justify="right", no_wrap=True)
-    for axis in document.varied:
+    for axis in columns:
         table.add_column(axis, overflow="fold")
-    for name in ("latency", "peak", "of"):
+    counted = any(cell.latency is None for cell in document.cells)
+    for name in ("latency", *(["instr."] if counted else []), "peak", "of"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for cell in document.cells:
         verdict = verdict_text(cell)
         table.add_row(
             str(cell.number),
-            *(Text(clean(axis_text(cell, axis))) for axis in document.varied),
+            *(Text(clean(axis_text(cell, axis))) for axis in columns),
             latency_text(cell),
+            *([work_text(cell)] if counted else []),
             format_size(cell.peak.value) if cell.peak else "unknown",
             available_text(cell),
             Text(verdict, style=STYLES[cell.status]),
@@ -78,6 +96,12 @@ def latency_text(cell: Cell) -> str:
         return format_duration(latency.value)
     share = max(latency.high - latency.value, latency.value - latency.low) / latency.value
     return f"{format_duration(latency.value)} ±{share:.0%}"
+
+
+def work_text(cell: Cell) -> str:
+    """Instructions of one inference: what is left to compare, on one core, where there is no latency."""
+    count = cell.result.latency.counts.instructions if cell.result else None
+    return format_count(count.value) if isinstance(count, Metric) else "unknown"
 
 
 def available_text(cell: Cell) -> str:

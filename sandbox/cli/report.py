@@ -1,0 +1,51 @@
+"""``edge-sandbox report``: a result again, in another format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import EXIT_CODES, ReportChoice, write_report
+from .options import (
+    BaselineOption,
+    LatencyIncreaseOption,
+    MemoryIncreaseOption,
+    OperatorIncreaseOption,
+    OutputOption,
+    ReportOption,
+)
+
+
+def report(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR|RESULT.json", help="What `profile` left: --run-dir, or --format json.", show_default=False
+        ),
+    ],
+    *,
+    format_: ReportOption = ReportChoice.TERMINAL,
+    output: OutputOption = None,
+    baseline: BaselineOption = None,
+    max_latency_increase: LatencyIncreaseOption = None,
+    max_memory_increase: MemoryIncreaseOption = None,
+    max_operator_increase: OperatorIncreaseOption = None,
+) -> None:
+    """Show a run folder or a result document again, without running anything: in any format, against any baseline.
+
+    Example: edge-sandbox report result.json --format html --output report.html
+    """
+    from sandbox.analysis import analyse  # noqa: PLC0415
+    from sandbox.regression import against  # noqa: PLC0415
+    from sandbox.result import read_result  # noqa: PLC0415
+
+    from .rendering import read_baseline, render  # noqa: PLC0415
+
+    earlier = read_baseline(baseline, max_latency_increase, max_memory_increase, max_operator_increase)
+    result = analyse(source) if source.is_dir() else read_result(source)
+    if earlier is not None:
+        result = against(result, *earlier)
+    write_report(render(result, format_, output), output)
+    raise typer.Exit(EXIT_CODES[result.verdict.status])
