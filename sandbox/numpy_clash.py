@@ -41,7 +41,11 @@ def explain(
         wanted = _FIRST_WITH.get(int(versions[1], 16))
         reason = f"{build} was compiled for a newer NumPy than the image has ({image}): {failure.reason}"
         newer = f"NumPy {wanted} or newer" if wanted else "a newer NumPy"
-        return replace(failure, reason=reason, fix=f"install {newer} beside it, or use an older version of {build.split()[0]}")
+        return replace(
+            failure,
+            reason=reason,
+            fix=f"install {newer} beside it, or use an older version of {build.split(maxsplit=1)[0]}",
+        )
     if _FOR_NUMPY_1.search(said):
         return replace(failure, reason=f"{build} was compiled for NumPy 1, and finds {image}: {failure.reason}")
     return failure

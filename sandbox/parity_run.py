@@ -1,4 +1,4 @@
-"""``--parity``: the same inputs through the device's build, this host's build and a third; what differs is written down.
+"""``--parity``: the same inputs through the device's build, this host's build and a third, and what differs.
 
 The host's sides run an x86-64 image on this host's own core, in the sandbox of the native engine: the model is as
 little trusted there as in the device's. They write ``parity.json`` into the run folder, which the analysis reads.
@@ -69,11 +69,12 @@ class _Ran:
 
 def profile(
     request: ProfileRequest,
-    parity: ParityRequest,
     run_dir: Path,
     builder: ImageBuilder,
     protector: Guard,
     cancel: threading.Event | None = None,
+    *,
+    parity: ParityRequest,
 ) -> Result:
     """Profile as `pipeline.profile` does, then compare. Raises what that raises, and `UsageError` for ``reference``."""
     graph = read_model(request.model)
@@ -83,20 +84,21 @@ def profile(
     if request.engine == "replay" or any(check.status == "fail" and check.id != "latency" for check in result.checks):
         return result
     with rundir.on_disk(run_dir):
-        found = _compare(request, parity, graph, given, run_dir, builder, protector, cancel)
+        found = _compare(request, run_dir, builder, protector, cancel, parity=parity, graph=graph, given=given)
         (run_dir / rundir.PARITY).write_text(found.model_dump_json(indent=1) + "\n")
     return analyse(run_dir)
 
 
 def _compare(
     request: ProfileRequest,
-    parity: ParityRequest,
-    graph: ModelGraph,
-    given: Arrays | None,
     run_dir: Path,
     builder: ImageBuilder,
     protector: Guard,
     cancel: threading.Event | None,
+    *,
+    parity: ParityRequest,
+    graph: ModelGraph,
+    given: Arrays | None,
 ) -> Parity:
     steps = _steps(graph, request) if parity.operators else ()
     once = replace(request, jobs=("latency",), inferences=(0, 1), caches=False)
@@ -106,7 +108,8 @@ def _compare(
     what = f"{main.runtime[0]} {main.runtime[1]}, {main.image.spec.id}"
     sides = [_Ran(side=Side(side="device", what=what), arrays=_arrays(run_dir / "latency"))]
     if graph.format == "tflite" or parity.operators:
-        sides.append(runs.device(plain, f"{what}, the runtime's own kernels"))
+        inside = "no delegates" if graph.format == "tflite" else "every result kept"
+        sides.append(runs.device(plain, f"{what}, {inside}"))
     host_plan, why = runs.host_plan(once, main)
     if host_plan is None:
         sides += [

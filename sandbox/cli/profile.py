@@ -145,7 +145,7 @@ def profile(
             from sandbox import parity_run  # noqa: PLC0415
 
             compared = parity_run.ParityRequest(operators=parity_operators, reference=parity_reference)
-            result = parity_run.profile(request, compared, folder, builder, protector)
+            result = parity_run.profile(request, folder, builder, protector, parity=compared)
         else:
             result = run_profile(request, folder, builder, protector)
     if earlier is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,14 +28,16 @@ class _Frozen(BaseModel):
 
 
 class Run(_Frozen):
-    """One profile, and what it must say."""
+    """One profile or check, and what it must say."""
 
+    command: Literal["profile", "check"] = "profile"
     what: str
     """A phrase for the page."""
     control: bool = False
     model: str
     """A name that `tests.zoo` knows, or a file in ``examples/``."""
     device: str
+    """Its id, or a file in ``devices/``."""
     os: str | None = None
     runtime: str | None = None
     requires: tuple[str, ...] = ()
@@ -50,7 +52,7 @@ class Run(_Frozen):
     @property
     def command_line(self) -> str:
         """The same as a command, for people."""
-        words = ["edge-sandbox", "profile", self.model, "--device", self.device]
+        words = ["edge-sandbox", self.command, self.model, "--device", self.device]
         for option, value in (("--os", self.os), ("--runtime", self.runtime), ("--memory", self.memory)):
             words += [option, value] if value else []
         return " ".join(words)

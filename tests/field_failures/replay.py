@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.check import CheckRequest, check
 from sandbox.cli.common import EXIT_CODES
 from sandbox.device import load_device, select_os
 from sandbox.engines.guard import Guard
@@ -17,13 +19,15 @@ from sandbox.image.spec import RuntimeSpec, load_lock, load_spec
 from sandbox.image.wheels import resolve_wheels
 from sandbox.pipeline import profile
 from sandbox.plan import ProfileRequest
-from sandbox.reports import terminal
+from sandbox.reports import check_terminal, terminal
 from sandbox.resources import data_directory
+from sandbox.result import Check, Verdict
 from sandbox.units import parse_size
 from tests import host, zoo
 
 from . import Run, cases
 
+DEVICES = Path(__file__).parent / "devices"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -42,9 +46,13 @@ class Replayed:
 
 def replay(run: Run, folder: Path, protector: Guard) -> Replayed:
     """Run it in ``folder``. Only the latency job: that is the one that judges."""
+    model = _model(run.model, folder)
+    if run.command == "check":
+        checked = check(CheckRequest(model=model, device=_device(run), os=run.os, runtime=run.runtime))
+        return _replayed(checked.verdict, checked.checks, check_terminal.render(checked))
     request = ProfileRequest(
-        model=_model(run.model, folder),
-        device=run.device,
+        model=model,
+        device=_device(run),
         os=run.os,
         runtime=run.runtime,
         engine="local",
@@ -55,14 +63,23 @@ def replay(run: Run, folder: Path, protector: Guard) -> Replayed:
     run_dir = folder / "run"
     run_dir.mkdir()
     result = profile(request, run_dir, _builder(run), protector)
-    failed = next((check for check in result.checks if check.status == "fail"), None)
-    fixes = [check.fix for check in result.checks if check.fix]
+    return _replayed(result.verdict, result.checks, terminal.render(result))
+
+
+def _replayed(verdict: Verdict, checks: Sequence[Check], report: str) -> Replayed:
+    failed = next((check.id for check in checks if check.status == "fail"), None)
+    fixes = [check.fix for check in checks if check.fix]
     return Replayed(
-        exit_code=EXIT_CODES[result.verdict.status],
-        failed=failed.id if failed else None,
-        printed=settled(_verdict_block(terminal.render(result))),
-        said="\n".join([*result.verdict.reasons, *fixes]),
+        exit_code=EXIT_CODES[verdict.status],
+        failed=failed,
+        printed=settled(_verdict_block(report)),
+        said="\n".join([*verdict.reasons, *fixes]),
     )
+
+
+def _device(run: Run) -> str:
+    own = DEVICES / run.device
+    return str(own) if own.is_file() else run.device
 
 
 def problems(run: Run, found: Replayed) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,15 +12,16 @@ from sandbox.engines.guard import Guard, guard
 from sandbox.known_versions import KNOWN_VERSIONS
 
 from . import CASES, Case, Run, cases, page, read
-from .replay import problems, replay
+from .replay import Replayed, problems, replay
 
 pytestmark = pytest.mark.timeout(600)
 
-RUNS = [(case, run) for case in cases() for run in case.runs]
+RUNS = [(case, run) for case in cases() for run in case.runs if run.command == "profile"]
+CHECKS = [(case, run) for case in cases() for run in case.runs if run.command == "check"]
 
 
 @pytest.fixture(scope="module")
-def protector():  # type: ignore[no-untyped-def]
+def protector() -> Iterator[Guard]:
     with guard() as one:
         yield one
 
@@ -26,7 +29,16 @@ def protector():  # type: ignore[no-untyped-def]
 @pytest.mark.engine("local")
 @pytest.mark.parametrize(("case", "run"), RUNS, ids=[page.key(case, run) for case, run in RUNS])
 def test_it_happens_again(case: Case, run: Run, protector: Guard, tmp_path: Path) -> None:
-    found = replay(run, tmp_path, protector)
+    assert_said(case, run, replay(run, tmp_path, protector))
+
+
+@pytest.mark.parametrize(("case", "run"), CHECKS, ids=[page.key(case, run) for case, run in CHECKS])
+def test_it_is_foreseen(case: Case, run: Run, tmp_path: Path) -> None:
+    """By the files alone: nothing is started."""
+    assert_said(case, run, replay(run, tmp_path, Guard(io.BytesIO())))
+
+
+def assert_said(case: Case, run: Run, found: Replayed) -> None:
     assert not problems(run, found), found.said
     if not run.control:
         shown = page.printed_in(page.PAGE.read_text(encoding="utf-8"))

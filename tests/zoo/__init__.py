@@ -13,7 +13,14 @@ from sandbox.zoo.classifiers import classifier
 from sandbox.zoo.network import Precision
 
 from .onnx_families import lstm_onnx, perceptron_onnx, resnet18_onnx, transformer_onnx
-from .onnx_models import dynamic_batch_onnx, endless_model_onnx, fill_onnx, ir_version_onnx, mobilenet_v1_onnx, tiny_onnx
+from .onnx_models import (
+    dynamic_batch_onnx,
+    endless_model_onnx,
+    fill_onnx,
+    ir_version_onnx,
+    mobilenet_v1_onnx,
+    tiny_onnx,
+)
 from .tflite_models import (
     custom_op_tflite,
     dynamic_tflite,

@@ -90,7 +90,7 @@ def fill_onnx(bits: int) -> bytes:
         helper.make_node("ReduceSum", ["filled"], ["sum"], keepdims=0),
     ]
     inputs, outputs = [info("more", TensorProto.INT64, (1,))], [info("sum", TensorProto.FLOAT, ())]
-    return _model(helper.make_graph(nodes, f"fills 2**{bits} bytes", inputs, outputs, [count]))
+    return model_of(helper.make_graph(nodes, f"fills 2**{bits} bytes", inputs, outputs, [count]))
 
 
 def endless_model_onnx() -> bytes:
