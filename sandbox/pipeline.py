@@ -331,6 +331,7 @@ def record_of(plan: Plan) -> RunRecord:
             name=plan.engine.name, emulator_digest=plan.emulator.digest, isolated=plan.request.isolated
         ),
         inputs=f"random (seed {plan.request.seed})" if inputs == "random" else Path(inputs).name,
+        parity=plan.request.parity,
         caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
         needs=plan.needs,

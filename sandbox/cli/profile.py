@@ -88,6 +88,15 @@ def profile(
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
+    parity: Annotated[
+        bool, typer.Option("--parity", help="Compare the outputs with this host's build and with reference kernels.")
+    ] = False,
+    parity_operators: Annotated[
+        bool, typer.Option("--parity-operators", help="The same, and name the first operator that departs.")
+    ] = False,
+    parity_reference: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="The same, with these outputs as the right ones.")
+    ] = None,
     isolation: Annotated[
         bool, typer.Option(help="--no-isolation runs a model that you trust without a sandbox.")
     ] = True,
@@ -174,7 +183,13 @@ def profile(
         if dry_run:
             write_report(_planned(request, folder, builder, protector), output)
             return
-        result = run_profile(request, folder, builder, protector)
+        if parity or parity_operators or parity_reference is not None:
+            from sandbox import parity_run  # noqa: PLC0415
+
+            compared = parity_run.ParityRequest(operators=parity_operators, reference=parity_reference)
+            result = parity_run.profile(request, folder, builder, protector, parity=compared)
+        else:
+            result = run_profile(request, folder, builder, protector)
     if earlier is not None:
         result = against(result, *earlier)
     write_report(render(result, format_, output), output)

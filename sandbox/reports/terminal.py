@@ -16,7 +16,7 @@ from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, Heap, Latency, Result
 from sandbox.units import format_count, format_duration, format_size
 
-from . import microcontroller_terminal
+from . import microcontroller_terminal, parity_terminal
 from .changes_terminal import changes
 from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
 
@@ -51,6 +51,8 @@ def _lines(result: Result) -> Iterator[Text]:
         yield from _memory(result)
         yield from _latency(result)
         yield from _operators(result)
+    if result.parity is not None:
+        yield from parity_terminal.lines(result.parity)
     if result.baseline is not None:
         yield from changes(result.baseline)
     yield from _verdict(result)
