@@ -20,7 +20,10 @@ _DeviceArgument = Annotated[str, typer.Argument(help="Device id, or the path of 
 
 @app.command(name="list")
 def list_devices() -> None:
-    """List all devices with core, clock, RAM and OS images."""
+    """List all devices with core, clock, RAM and OS images.
+
+    Example: edge-sandbox devices list
+    """
     from sandbox.device import available_devices, load_device  # noqa: PLC0415
 
     directory = data_directory("device_specs")
@@ -54,7 +57,10 @@ def show(device: _DeviceArgument) -> None:
 
 @app.command()
 def check(device: _DeviceArgument) -> None:
-    """Check a device spec: exit code 3 and the field to mend when it is wrong."""
+    """Check a device spec: exit code 3 and the field to mend when it is wrong.
+
+    Example: edge-sandbox devices check rpi4b
+    """
     from sandbox.device import facts, load_device  # noqa: PLC0415
 
     spec = load_device(device, data_directory("device_specs"))
