@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import heap, illegal_instruction, out_of_memory, rundir, stats
+from .compatibility_checks import reached_check, with_run
+from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
@@ -19,7 +21,8 @@ from .memory_notes import memory_notes
 from .metrics import Metric, Mode, Quantity, Unavailable
 from .plan import VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
-from .profilers.counts import Work
+from .profilers.counts import Marks, Work
+from .profilers.last_seen import last_seen
 from .record import Device, Model, RunRecord
 from .result import (
     Engine,
@@ -58,15 +61,21 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     _refuse_wrong_inputs(report)
     refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
     failure = illegal_instruction.explain(failure, refused, outcome, record)
-    exhausted = out_of_memory.explain(failure, outcome, report, phases, record)
+    seen = last_seen(run_dir, phases[-1][0] if phases else "start") if outcome.out_of_memory else None
+    exhausted = out_of_memory.explain(failure, outcome, report, phases, record, seen=seen)
     if failure and exhausted:
         failure = replace(failure, reason=failure.reason + out_of_memory.sentence(exhausted))
     emulated = outcome.emulator is not None
     source = f"{outcome.emulator}, wall time on this host" if emulated else "wall time on this host's own core"
-    works = _ENDED_EARLY if failure else _works(latency_dir, report, outcome)
+    marks = _ENDED_EARLY if failure else _marks(latency_dir, report, outcome)
+    works = marks if isinstance(marks, str) else inference.counted_inferences(marks)
     rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
+    compatibility = _compatibility(run_dir, rows, failure, emulated=emulated)
+    of_the_run = failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated)
+    if compatibility is not None and failure is None and (reached := reached_check(compatibility)):
+        of_the_run = tuple(reached if check.id == "cpu" else check for check in of_the_run)
     checks = (
         memory_check(
             measured.peak_rss,
@@ -76,7 +85,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
             limit_source=record.device.memory_limit_source,
             enforced=outcome.limit_mechanism not in {"watchdog", "none"},
         ),
-        *failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated),
+        *of_the_run,
     )
     result = Result(
         tool=Tool(version=record.tool_version),
@@ -94,7 +103,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
             memory_limit=outcome.limit_mechanism,
         ),
         memory=measured,
-        heap=_heap(run_dir, record, failure, emulated=emulated),
+        heap=heap.with_allocator(_heap(run_dir, record, failure), report, marks, outcome.emulator),
         latency=_latency(record, report, works, outcome, failure, source=source),
         ops=rows,
         ops_unavailable=ops_unavailable,
@@ -104,6 +113,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
+        compatibility=compatibility,
     )
     return estimate(result, record) if emulated else result
 
@@ -135,7 +145,7 @@ def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float]
     )
 
 
-def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated: bool) -> Heap:
+def _heap(run_dir: Path, record: RunRecord, failure: Failure | None) -> Heap:
     reason = _ENDED_EARLY if failure else _job_problem(run_dir, record, "heap")
     if reason is not None:
         return heap.missing(reason)
@@ -146,7 +156,7 @@ def _heap(run_dir: Path, record: RunRecord, failure: Failure | None, *, emulated
     return heap.read(
         text,
         runtime_folder=f"/{record.runtime.name}-{record.runtime.version}/",
-        mode="emulated" if emulated else "measured",
+        emulator=rundir.read_outcome(run_dir / "heap").emulator,
     )
 
 
@@ -171,6 +181,15 @@ def _operators(
         return rows, str(note) if note else None
     why = problem or str((report or {}).get("operators_unavailable") or "the runtime's profiler gave no rows")
     return ops.static_rows(record.model.operators, {}, why), why
+
+
+def _compatibility(
+    run_dir: Path, rows: tuple[Op, ...], failure: Failure | None, *, emulated: bool
+) -> Compatibility | None:
+    found = rundir.read_compatibility(run_dir)
+    if found is None or not emulated:
+        return found
+    return with_run(found, rows, rundir.read_reached(run_dir / "latency"), finished=failure is None)
 
 
 def _operator_memory(record: RunRecord) -> tuple[OperatorMemory, ...]:
@@ -201,12 +220,11 @@ def _job_problem(run_dir: Path, record: RunRecord, job: str) -> str | None:
     return f"the {job} run failed: {found.reason}" if found else None
 
 
-def _works(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) -> tuple[Work, ...] | str:
-    """The counted inferences of the latency run, or why nothing was counted."""
+def _marks(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) -> Marks | str:
+    """What a run counted, or why nothing."""
     if outcome.emulator is None:
         return _NOT_EMULATED
-    marks = inference.read_marks(job_dir, report, outcome.stderr)
-    return marks if isinstance(marks, str) else inference.counted_inferences(marks)
+    return inference.read_marks(job_dir, report, outcome.stderr)
 
 
 def _operator_counts(
@@ -215,9 +233,7 @@ def _operator_counts(
     if report is None:
         return "the operator run left no report"
     outcome = rundir.read_outcome(job_dir)
-    if outcome.emulator is None:
-        return _NOT_EMULATED
-    marks = inference.read_marks(job_dir, report, outcome.stderr)
+    marks = _marks(job_dir, report, outcome)
     if isinstance(marks, str):
         return marks
     return ops.OperatorCounts(

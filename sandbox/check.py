@@ -16,13 +16,19 @@ from .check_result import (
     MemoryPart,
     PredictedMemory,
 )
+from .compatibility import Target, examine
+from .compatibility.facts import load_index
+from .compatibility.install import newest_version
+from .compatibility_checks import static_checks
 from .device import DeviceSpec, OsChoice, load_device, select_os
 from .graph import ModelGraph, read_model
 from .image.spec import Lock, load_lock, load_spec
 from .metrics import Metric, Quantity, Unavailable
-from .plan import choose_runtime, resolve_shapes
+from .microcontroller import check as microcontroller
+from .microcontroller.board import is_microcontroller
+from .plan import ProfileRequest, choose_runtime, resolve_shapes
 from .record import Image, TensorRecord
-from .resources import data_directory
+from .resources import cache_directory, data_directory
 from .result import OperatorMemory, Tool
 from .static.baseline import Baseline, find_baseline, load_baselines
 from .static.memory import MemoryPlan, StepMemory, plan_for
@@ -42,23 +48,35 @@ class CheckRequest:
     reserve_bytes: int = 0
     """Of the device's memory, for other programs."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    accelerators: tuple[str, ...] = ()
+    """Ids of accelerators to compare the model's operators with."""
 
 
 def check(request: CheckRequest) -> CheckResult:
     """Judge a model by its file. Raises `UsageError` and `DataFileError` as `pipeline.prepare` does."""
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.check(_as_profile(request))
     graph = read_model(request.model)
     device = load_device(request.device, data_directory("device_specs"))
     os = select_os(device, request.os)
     images = data_directory("images")
     spec, lock = load_spec(os.image, images), load_lock(os.image, images)
     name, wanted = choose_runtime(request.runtime, graph, tuple(runtime.name for runtime in spec.runtimes))
-    build = (name, wanted or lock.runtime_versions(name)[0])
+    build = (name, wanted or next(iter(lock.runtime_versions(name)), None) or _newest(name))
     shapes = resolve_shapes(graph, request.shapes)
     plan = plan_for(graph, shapes, runtime=name, architecture=spec.architecture)
     limit = budget(device, os, request.memory_bytes, request.reserve_bytes)
     memory = _predicted(graph, plan, _baseline(os, lock, build, images), limit)
+    compatibility = examine(
+        graph,
+        Target(device=device, os=os, spec=spec, lock=lock, runtime=build[0], version=build[1]),
+        directory=data_directory("compatibility"),
+        cache=cache_directory(),
+        accelerators=request.accelerators,
+    )
     checks = (
         memory_check(memory.peak, limit.available, limit.limit_bytes, None, limit_source=limit.source, enforced=False),
+        *static_checks(compatibility),
     )
     return CheckResult(
         tool=Tool(version=version("edge-sandbox")),
@@ -69,7 +87,26 @@ def check(request: CheckRequest) -> CheckResult:
         memory=memory,
         checks=checks,
         verdict=judge(checks),
+        compatibility=compatibility,
     )
+
+
+def _as_profile(request: CheckRequest) -> ProfileRequest:
+    return ProfileRequest(
+        model=request.model,
+        device=request.device,
+        runtime=request.runtime,
+        os=request.os,
+        memory_bytes=request.memory_bytes,
+        reserve_bytes=request.reserve_bytes,
+        shapes=request.shapes,
+    )
+
+
+def _newest(runtime: str) -> str:
+    """For an image that has no such runtime: the newest version there is, of which the findings say why it is not."""
+    index = load_index(runtime, data_directory("compatibility"))
+    return newest_version(index) if index else "0"
 
 
 def _baseline(os: OsChoice, lock: Lock, build: tuple[str, str], images: Path) -> Baseline | str:

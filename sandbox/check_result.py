@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from .compatibility_result import Compatibility
 from .metrics import Quantity
+from .microcontroller.outcome import MicrocontrollerPart
 from .record import Image, TensorRecord
-from .result import Check, OperatorMemory, Tool, Verdict
+from .result import Check, Latency, OperatorMemory, Tool, Verdict
 
 
 class _Frozen(BaseModel):
@@ -34,7 +35,8 @@ class CheckedDevice(_Frozen):
 
     id: str
     name: str
-    page_size_bytes: int
+    page_size_bytes: int | None
+    """None for a microcontroller, which has no pages."""
     ram_bytes: int
 
 
@@ -88,6 +90,10 @@ class CheckResult(_Frozen):
     verdict: Verdict
     compatibility: Compatibility | None = None
     """None in documents of versions that looked for none."""
+    microcontroller: MicrocontrollerPart | None = None
+    """Only of a device without Linux, whose memory above is then unavailable."""
+    latency: Latency | None = None
+    """Only where the model file alone allows one: by its multiply-accumulates, on a microcontroller."""
 
 
 def schema() -> dict[str, Any]:

@@ -75,6 +75,14 @@ class CpuFinding(_Frozen):
     reason: str
 
 
+class RecordedLoad(_Frozen):
+    """The import of the build and a model of a few kB, as they once went under emulation on this image and core."""
+
+    emulated_cpu: str
+    outcome: Literal["loaded", "illegal instruction", "failed"]
+    detail: str
+
+
 class OperatorFinding(_Frozen):
     """How one operator of the model would run, or ran."""
 
@@ -141,9 +149,13 @@ class Compatibility(_Frozen):
     """Why the wheel's files could not be read; then ``abi`` holds what the metadata alone tells."""
     cpu: tuple[CpuFinding, ...]
     cpu_unavailable: str | None = None
+    load: RecordedLoad | None = None
+    """None where nobody has recorded it."""
     operators: tuple[OperatorFinding, ...]
     operators_unavailable: str | None = None
     """Why there is no table of this build; then every operator's status is unknown."""
+    model: tuple[str, ...] = ()
+    """What keeps the model as a whole from loading: a newer IR version or opset than the build knows."""
     delegations: tuple[Delegation, ...] = ()
     accelerators: tuple[Accelerator, ...] = ()
     tables: tuple[TableUse, ...]

@@ -15,7 +15,7 @@ InstructionSet = Literal["a64", "a32", "t32", "x86"]
 INSTRUCTION_SETS: tuple[InstructionSet, ...] = get_args(InstructionSet)
 
 #: (mask, value, feature). The first that fits counts; "" is what the first Armv8.0 cores have.
-_A64: tuple[tuple[int, int, str], ...] = (
+A64_FEATURES: tuple[tuple[int, int, str], ...] = (
     # half precision: conversions to and from the other precisions are of Armv8.0
     (0xFFFFFC00, 0x1EE24000, ""),  # FCVT to single
     (0xFFFFFC00, 0x1EE2C000, ""),  # FCVT to double
@@ -150,7 +150,7 @@ def decode(code: bytes, instruction_set: InstructionSet) -> Instruction:
 
 def a64_feature(word: int) -> str | None:
     """The feature that an A64 instruction needs beyond Armv8.0, or None. CRC32, AES, PMULL and SHA count as beyond."""
-    return next((feature or None for mask, value, feature in _A64 if word & mask == value), None)
+    return next((feature or None for mask, value, feature in A64_FEATURES if word & mask == value), None)
 
 
 def _arm_feature(mnemonic: str, groups: set[str], instruction_set: InstructionSet) -> str | None:

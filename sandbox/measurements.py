@@ -35,6 +35,19 @@ class Phase(_Frozen):
     peak_rss: Quantity
 
 
+class AllocatorPhase(_Frozen):
+    """A part of the run, and what the C library's allocator did in it."""
+
+    name: str
+    calls: Quantity
+    """That asked for memory."""
+    frees: Quantity
+    held: Quantity
+    """What the allocator had of the kernel at the end of the phase."""
+    fragmentation: Quantity
+    """Of that, free memory between blocks in use."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Code:
     """What the code at a guest address is."""
@@ -45,6 +58,19 @@ class Code:
     """XNNPACK, ruy, gemmlowp, MLAS …, else the name of the file."""
     place: str
     """File and offset in it: the same in each run, as addresses are not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachedCode:
+    """An instruction that ran under emulation and that the device's core may lack."""
+
+    feature: str
+    """As ``/proc/cpuinfo`` names it."""
+    instruction: str
+    path: str
+    """The guest's file that holds it, or ``unknown``."""
+    function: str | None
+    address: int
 
 
 class IllegalInstruction(_Frozen):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Unit = Literal[
-    "byte", "second", "instruction", "cycle", "joule", "inference/second", "cache line", "multiply-accumulate"
+    "byte", "second", "instruction", "cycle", "joule", "inference/second", "cache line", "multiply-accumulate", "call"
 ]
 Mode = Literal["measured", "emulated", "calibrated", "predicted"]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]

@@ -9,6 +9,7 @@ from typing import Any
 from .engines.base import Outcome
 from .errors import UsageError
 from .metrics import Metric, Quantity, Unavailable
+from .profilers.last_seen import LastSeen
 from .record import Need, RunRecord
 from .result import OutOfMemory, OutOfMemoryKind
 from .units import format_size, parse_size
@@ -30,8 +31,13 @@ def explain(
     report: Mapping[str, Any] | None,
     phases: Sequence[tuple[str, float]],
     record: RunRecord,
+    *,
+    seen: LastSeen | None = None,
 ) -> OutOfMemory | None:
-    """What is known of a run that failed for want of memory; ``None`` for any other run."""
+    """What is known of a run that failed for want of memory; ``None`` for any other run.
+
+    ``seen``: what was seen of it before it was killed.
+    """
     if failure is None or failure.check != "memory":
         return None
     error = report.get("error") if report else None
@@ -46,16 +52,19 @@ def explain(
         own = trace.guest_peak_bytes - (trace.guest_files_bytes or 0)  # the kernel drops pages of files first
         held = Metric(value=own, unit="byte", mode=mode, source="the guest's peak until then, pages of files left out")
     kind = _kind(outcome, said[:_LONGEST])
-    need = _under_way(phase, record.needs)
+    seen = seen if seen and outcome.out_of_memory else LastSeen()
+    ran = _observed(seen.operator, record) if seen.operator else None
+    need = ran or _under_way(phase, record.needs)
     return OutOfMemory(
         kind=kind,
         phase=phase,
         held=held,
-        asked=_asked(kind, said[:_LONGEST]),
+        asked=_asked(kind, said[:_LONGEST], seen),
         under_way=need.what if need else None,
+        under_way_seen=ran is not None,
         under_way_needs=Metric(value=need.size_bytes, unit="byte", mode="predicted", source="the model file")
-        if need
-        else Unavailable(unavailable="the model file does not tell what this phase takes"),
+        if need and need.size_bytes
+        else Unavailable(unavailable="the model file does not tell what this takes"),
     )
 
 
@@ -65,8 +74,11 @@ def sentence(found: OutOfMemory) -> str:
     if isinstance(found.held, Metric):
         words.append(f"it held {format_size(found.held.value)} of its own")
     if isinstance(found.asked, Metric):
-        words.append(f"asked for {format_size(found.asked.value)} more")
-    if found.under_way and isinstance(found.under_way_needs, Metric):
+        killed = found.kind in {"kernel", "watchdog"}
+        words.append(f"{'had last asked' if killed else 'asked'} for {format_size(found.asked.value)} more")
+    if found.under_way and found.under_way_seen:
+        words.append(f"{found.under_way} was under way")
+    elif found.under_way and isinstance(found.under_way_needs, Metric):
         words.append(f"by the model file {found.under_way} needs {format_size(found.under_way_needs.value)}")
     return "; " + ", ".join(words) if words else ""
 
@@ -79,9 +91,12 @@ def _kind(outcome: Outcome, said: str) -> OutOfMemoryKind:
     return "MemoryError" if "MemoryError" in said else "runtime"
 
 
-def _asked(kind: OutOfMemoryKind, said: str) -> Quantity:
+def _asked(kind: OutOfMemoryKind, said: str, seen: LastSeen) -> Quantity:
     if kind in {"kernel", "watchdog"}:
-        return Unavailable(unavailable="it was killed when it touched a page, not when it asked for memory")
+        if not seen.asked_bytes:
+            return Unavailable(unavailable="it was killed when it touched a page: what it had asked for was not seen")
+        source = "its last mmap, mremap or brk before it was killed, to 4 KiB, as the counting plugin saw it"
+        return Metric(value=seen.asked_bytes, unit="byte", mode="emulated", source=source)
     match = _ASKED.search(said)
     try:
         size = parse_size((match[1] or match[2]).replace(" ", "")) if match else None
@@ -90,6 +105,19 @@ def _asked(kind: OutOfMemoryKind, said: str) -> Quantity:
     if size is None:
         return Unavailable(unavailable="the message does not say how much was asked for")
     return Metric(value=size, unit="byte", mode="emulated", source="the message")
+
+
+def _observed(operator: tuple[int, int], record: RunRecord) -> Need:
+    """The operator that ran, with what the plan says of it: a size of 0 where that is nothing."""
+    subgraph, index = operator
+    operators = record.model.operators
+    if subgraph:
+        return Need(part="operator", what=f"operator {index} of subgraph {subgraph}", size_bytes=0)
+    if index >= len(operators):  # a delegate's nodes come after those of the file
+        return Need(part="operator", what=f"a delegate's part of the model (node {index})", size_bytes=0)
+    what = f"{operators[index].type} (operator {index})"
+    planned = next((need for need in record.needs if need.part == "operator" and need.operator == index), None)
+    return planned or Need(part="operator", what=what, size_bytes=0)
 
 
 def _under_way(phase: str, needs: Sequence[Need]) -> Need | None:

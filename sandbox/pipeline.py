@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,6 +15,8 @@ from pathlib import Path
 from . import durations, native, rundir
 from .analysis import analyse
 from .budget import MemoryBudget, budget
+from .compatibility import Target, examine
+from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
@@ -27,6 +30,8 @@ from .host import host_facts
 from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
+from .microcontroller import profile as microcontroller
+from .microcontroller.board import is_microcontroller
 from .plan import (
     ProfileRequest,
     check_npz,
@@ -36,6 +41,7 @@ from .plan import (
     resolve_shapes,
 )
 from .profilers.fault import describe_fault
+from .profilers.reached import note_reached
 from .profilers.symbols import describe_code
 from .progress import Progress
 from .record import (
@@ -54,9 +60,11 @@ from .record import (
 from .resources import data_directory
 from .result import Result
 from .static.memory import MemoryPlan, plan_for
-from .verdict import find_failure
+from .verdict import Failure, find_failure
 
 _PARALLEL = 3
+_NEEDS = 200
+"""Of how many operators, the greediest, a run's record tells what they need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +97,14 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.profile(request, run_dir, builder, protector)
     if request.engine == "replay":
         return replay(request, run_dir)
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
+        rundir.write_compatibility(run_dir, static_compatibility(plan, builder.store.directory))
         started, kept = time.monotonic(), builder.store.directory
         run_jobs(plan, builder.progress, cancel, durations.expected_seconds(kept, plan.graph))
         durations.remember(kept, plan.graph, time.monotonic() - started)
@@ -162,14 +173,28 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     )
 
 
+def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
+    """What the files alone tell of the build that will run."""
+    target = Target(
+        device=plan.device,
+        os=plan.os,
+        spec=plan.image.spec,
+        lock=plan.image.lock,
+        runtime=plan.runtime[0],
+        version=plan.runtime[1],
+    )
+    return examine(plan.graph, target, directory=data_directory("compatibility"), cache=cache)
+
+
 def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
     """What the model file announces, for the words of an out-of-memory verdict."""
     found = [
         Need(part=part.name, what=f"{part.name} ({part.source})", size_bytes=part.size_bytes) for part in plan.parts
     ]
-    if top := plan.peak_step:
-        what = f"{top.type} {top.name} (operator {top.index})"
-        found.append(Need(part="operator", what=what, size_bytes=top.total_bytes))
+    steps = sorted(plan.steps, key=lambda step: -step.total_bytes)[:_NEEDS]
+    for step in steps:
+        what = f"{step.type} {step.name} (operator {step.index})"
+        found.append(Need(part="operator", what=what, size_bytes=step.total_bytes, operator=step.index))
     return tuple(found)
 
 
@@ -198,9 +223,10 @@ def run_jobs(
 ) -> None:
     """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too.
 
+    Only where memory ran out the operator run goes on to the same end: it tells which operator that is.
     Raises `Cancelled` soon after ``outside`` is set.
     """
-    cancel = threading.Event()
+    cancels = {job.name: threading.Event() for job in plan.jobs}
     names = ", ".join(job.name for job in plan.jobs)
     with (
         progress.task(
@@ -208,7 +234,9 @@ def run_jobs(
         ) as advance,
         ThreadPoolExecutor(_PARALLEL) as pool,
     ):
-        pending: dict[Future[Outcome], Job] = {pool.submit(plan.engine.run, job, cancel): job for job in plan.jobs}
+        pending: dict[Future[Outcome], Job] = {
+            pool.submit(plan.engine.run, job, cancels[job.name]): job for job in plan.jobs
+        }
         try:
             while pending:
                 if outside is not None and outside.is_set():
@@ -217,11 +245,12 @@ def run_jobs(
                 done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     job = pending.pop(future)
-                    if _finish(job, future) and job.name == "latency":
-                        cancel.set()
+                    failure = _finish(job, future)
+                    if failure and job.name == "latency":
+                        _cancel(cancels, but="operators" if failure.check == "memory" else None)
                     advance(1)
         finally:
-            cancel.set()
+            _cancel(cancels)
 
 
 def replay(request: ProfileRequest, run_dir: Path) -> Result:
@@ -305,12 +334,18 @@ def _hardware(device: DeviceSpec) -> Hardware:
     )
 
 
-def _finish(job: Job, future: Future[Outcome]) -> bool:
-    """Write how the job ended; True when the model failed in it. A job that was cancelled leaves no outcome."""
+def _cancel(cancels: Mapping[str, threading.Event], *, but: str | None = None) -> None:
+    for name, cancel in cancels.items():
+        if name != but:
+            cancel.set()
+
+
+def _finish(job: Job, future: Future[Outcome]) -> Failure | None:
+    """Write how the job ended, and how the model failed in it if it did. A job that was cancelled leaves no outcome."""
     try:
         outcome = future.result()
     except Cancelled:
-        return False
+        return None
     rundir.require_room(job.run_dir)
     rundir.write_outcome(job.run_dir, outcome)
     report, phases = rundir.read_runner_report(job.run_dir), rundir.read_phases(job.run_dir)
@@ -318,4 +353,5 @@ def _finish(job: Job, future: Future[Outcome]) -> bool:
         describe_fault(job.run_dir, job.image.root)
     if job.counting is not None:
         describe_code(job.run_dir, report, job.image.root)
-    return find_failure(outcome, report, phases, job.memory_limit_bytes) is not None
+        note_reached(job.run_dir, job.image.root)
+    return find_failure(outcome, report, phases, job.memory_limit_bytes)

@@ -54,10 +54,12 @@ class Need(_Frozen):
     """A share of the memory that the model file announces."""
 
     part: str
-    """``operator`` for the one that sets the peak of the activations, else the part's name in the static plan."""
+    """``operator`` for one that runs, else the part's name in the static plan."""
     what: str
     """For people."""
     size_bytes: int
+    operator: int | None = None
+    """Index of the operator in the model file."""
 
 
 class OperatorNeed(_Frozen):

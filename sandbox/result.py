@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .compatibility_result import Compatibility
 from .errors import DataFileError
 from .frames import memory_frame, ops_frame
-from .measurements import Counts, HeapOwner, IllegalInstruction, Op, Phase
+from .measurements import AllocatorPhase, Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
 from .microcontroller.outcome import MicrocontrollerPart
 from .record import Device, Image, Model
@@ -99,7 +99,8 @@ class HeapShare(_Frozen):
 
 
 class Heap(_Frozen):
-    """Allocations as massif counted them in the heap run."""
+    """Allocations: sizes and owners as massif counted them in the heap run, calls and fragmentation of the latency
+    run."""
 
     peak: Quantity
     owners: tuple[HeapShare, ...]
@@ -107,8 +108,12 @@ class Heap(_Frozen):
     overhead: Quantity
     """What the allocator added to what was asked for: headers and rounding."""
     fragmentation: Quantity
-    """Free memory between blocks in use, which the allocator cannot give back."""
+    """Free memory between blocks in use, which the allocator cannot give back, after the last inference."""
     allocator_calls: Quantity
+    """That asked for memory, from the load of the model to its last inference."""
+    inference_calls: Quantity = Unavailable(unavailable="the run did not look at the allocator")
+    """The same in one inference."""
+    allocator_phases: tuple[AllocatorPhase, ...] = ()
     sites_unavailable: str | None
     by_library: tuple[HeapSite, ...]
     sites: tuple[HeapSite, ...]
@@ -213,7 +218,9 @@ class OutOfMemory(_Frozen):
     held: Quantity
     asked: Quantity
     under_way: str | None
-    """The operator or allocation that by the model file takes most in that phase."""
+    """The operator that ran, or else the operator or allocation that by the model file takes most in that phase."""
+    under_way_seen: bool = False
+    """Whether it was seen: in the operator run, which was killed in the same phase under the same limit."""
     under_way_needs: Quantity
 
 

@@ -13,16 +13,17 @@ import math
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
 from .engines.base import Outcome
 from .errors import DataFileError, HostError
-from .measurements import Code, IllegalInstruction
+from .measurements import Code, IllegalInstruction, ReachedCode
 from .record import RunRecord
 from .units import format_size
 
@@ -33,6 +34,8 @@ PHASES = "phases.jsonl"
 MASSIF = "massif.out"
 MAPS = "maps.txt"
 CODE = "code.json"
+REACHED = "reached.json"
+COMPATIBILITY = "compatibility.json"
 ILLEGAL_INSTRUCTION = "illegal_instruction.json"
 IDENTITY = "device"
 
@@ -42,6 +45,7 @@ _LEAST_FREE_BYTES = 1 << 20
 _DISK_HINT = "free some space there, or choose another disk: with --run-dir, or else with the variable TMPDIR"
 
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+_REACHED: TypeAdapter[tuple[ReachedCode, ...]] = TypeAdapter(tuple[ReachedCode, ...])
 
 
 @contextlib.contextmanager
@@ -103,6 +107,19 @@ def read_code(job_dir: Path) -> dict[int, Code]:
         return {}
 
 
+def write_reached(job_dir: Path, reached: Iterable[ReachedCode]) -> None:
+    """Write which code ran that the device's core may not have."""
+    _write_over(job_dir / REACHED, _REACHED.dump_json(tuple(reached)))
+
+
+def read_reached(job_dir: Path) -> tuple[ReachedCode, ...] | None:
+    """Read it again; None where it was not written or is damaged."""
+    try:
+        return _REACHED.validate_json(read_guest_file(job_dir / REACHED))
+    except (OSError, ValidationError):
+        return None
+
+
 def write_fault(job_dir: Path, found: IllegalInstruction) -> None:
     """Write what the job's guest died of."""
     _write_over(job_dir / ILLEGAL_INSTRUCTION, found.model_dump_json().encode())
@@ -114,6 +131,22 @@ def read_fault(job_dir: Path) -> IllegalInstruction | None:
         return IllegalInstruction.model_validate_json(read_guest_file(job_dir / ILLEGAL_INSTRUCTION))
     except (OSError, ValidationError):
         return None
+
+
+def write_compatibility(run_dir: Path, compatibility: Compatibility) -> None:
+    """Write what the files alone told of the build, before it ran."""
+    (run_dir / COMPATIBILITY).write_text(compatibility.model_dump_json() + "\n")
+
+
+def read_compatibility(run_dir: Path) -> Compatibility | None:
+    """Read it again; None in folders of versions that wrote none. Raises `DataFileError` for a damaged one."""
+    path = run_dir / COMPATIBILITY
+    if not path.is_file():
+        return None
+    try:
+        return Compatibility.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataFileError(f"{path} is damaged", hint="run the profile again") from error
 
 
 def _write_over(path: Path, data: bytes) -> None:

@@ -1,6 +1,6 @@
-"""``python -m tests.compare_memory``: predict and emulate the peaks of many models, for docs/memory_predictions.md.
+"""``python -m tests.compare_memory [FOLDER]``: predict and emulate peaks of many models, for docs/memory_predictions.md.
 
-Each model runs once on a Raspberry Pi 4 with the local engine; the prediction is that of `edge-sandbox check`.
+The models are those of the zoo and, in ``FOLDER``, those of MLPerf Tiny. Each model runs once on a Raspberry Pi 4 with the local engine; the prediction is that of `edge-sandbox check`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,19 @@ from .record_runs import PROJECT
 
 TABLE = PROJECT / "docs" / "memory_predictions.md"
 _DEVICE = "rpi4b"
-_MANY = ("0.25_96", "0.25_160", "0.5_128", "0.5_160", "0.75_128", "1.0_96")
-_SOME = ("0.25_128", "0.5_128", "1.0_96")
-_FEW = ("0.25_128", "1.0_96")
-_ONNX = ("0.25_128", "0.25_224", "0.5_128", "0.5_160", "0.75_128", "1.0_96", "1.0_128")
+_TFLITE = ("mobilenet_v1_0.5_160", "mobilenet_v2_1.0_224", "mobilenet_v3_small_1.0_224", "efficientnet_lite0")
+_SMALL = ("mobilenet_v1_0.25_128", "mobilenet_v2_0.5_160")
+_LARGE = "resnet50_v1.5"
+_ONNX = (
+    *("mobilenet_v1_0.25_224_fp32.onnx", "mobilenet_v1_1.0_96_fp32.onnx", "resnet18_128.onnx", "resnet18_224.onnx"),
+    *("perceptron_1024.onnx", "transformer_256_128.onnx", "transformer_128_512.onnx", "lstm_512_32.onnx"),
+)
+_ONNX_FEW = ("mobilenet_v1_0.5_128_fp32.onnx", "resnet18_128.onnx", "transformer_256_128.onnx")
 _HEAD = """# Predicted and emulated peaks
 
 The peak that `edge-sandbox check` predicts from the file alone, and the one of an emulated run on a Raspberry Pi 4, in
-MB; written by `python -m tests.compare_memory`. The models are MobileNets v1 with random weights, from `tests/zoo`.
+MB; written by `python -m tests.compare_memory`. The models have random weights and come from `tests/zoo`, but for those
+of MLPerf Tiny (ad01, kws, pretrainedResnet, str_ww, vww), which are trained.
 
 """
 
@@ -65,29 +70,38 @@ class Row:
 def cases() -> tuple[Case, ...]:
     """All that the table has."""
 
-    def tflite(runtime: str, image: str, shapes: tuple[str, ...]) -> list[Case]:
-        names = [f"mobilenet_v1_{shape}_{dtype}.tflite" for dtype in ("int8", "fp32") for shape in shapes]
-        return [Case(model=name, runtime=runtime, image=image) for name in names]
+    def tflite(runtime: str, image: str, names: tuple[str, ...]) -> list[Case]:
+        models = [f"{name}_{dtype}.tflite" for dtype in ("int8", "fp32") for name in names]
+        return [Case(model=model, runtime=runtime, image=image) for model in models]
 
-    def onnx(image: str, shapes: tuple[str, ...]) -> list[Case]:
-        return [Case(model=f"mobilenet_v1_{s}_fp32.onnx", runtime="onnxruntime", image=image) for s in shapes]
+    def onnx(image: str, models: tuple[str, ...]) -> list[Case]:
+        return [Case(model=model, runtime="onnxruntime", image=image) for model in models]
 
     return (
-        *tflite("tflite-runtime", "bookworm-arm64", _MANY),
-        *tflite("ai-edge-litert", "bookworm-arm64", _SOME),
-        *tflite("tflite-runtime", "bookworm-armhf", _FEW),
-        *tflite("tflite-runtime", "bullseye-arm64", _FEW),
+        *tflite("tflite-runtime", "bookworm-arm64", (*_TFLITE, _LARGE)),
+        *tflite("ai-edge-litert", "bookworm-arm64", _TFLITE),
+        *tflite("tflite-runtime", "bookworm-armhf", _SMALL),
+        *tflite("tflite-runtime", "bullseye-arm64", _SMALL),
         *onnx("bookworm-arm64", _ONNX),
-        *onnx("bullseye-arm64", _SOME),
-        *onnx("trixie-arm64", _FEW),
+        *onnx("bullseye-arm64", _ONNX_FEW),
+        *onnx("trixie-arm64", _ONNX_FEW),
     )
 
 
-def measure(case: Case, builder: ImageBuilder) -> Row:
-    """Predict, run once, compare."""
+def trained(folder: Path) -> tuple[Case, ...]:
+    """The models in ``folder``, on a 64-bit and on a 32-bit system by turns."""
+    images = ("bookworm-arm64", "bookworm-armhf")
+    models = sorted(path.name for path in folder.glob("*.tflite"))
+    return tuple(
+        Case(model=model, runtime="tflite-runtime", image=images[place % 2]) for place, model in enumerate(models)
+    )
+
+
+def measure(case: Case, builder: ImageBuilder, folder: Path | None = None) -> Row:
+    """Predict, run once, compare. ``folder`` has the model, unless the zoo makes it."""
     with guard() as protector, tempfile.TemporaryDirectory(prefix="edge-sandbox-compare-") as scratch:
         model, run_dir = Path(scratch) / case.model, Path(scratch) / "run"
-        model.write_bytes(zoo.make(case.model))
+        model.write_bytes((folder / case.model).read_bytes() if folder else zoo.make(case.model))
         run_dir.mkdir()
         predicted = check(CheckRequest(model=model, device=_DEVICE, os=case.image, runtime=case.runtime))
         request = ProfileRequest(
@@ -122,8 +136,10 @@ def render(rows: list[Row]) -> str:
 def main() -> None:
     builder = image_builder(None, Silent())
     rows = []
-    for case in cases():
-        rows.append(measure(case, builder))
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    wanted = [(case, None) for case in cases()] + [(case, folder) for case in (trained(folder) if folder else ())]
+    for case, place in wanted:
+        rows.append(measure(case, builder, place))
         sys.stdout.write(f"{case.model} {case.runtime} {case.image}: {rows[-1].error:+.1%}\n")
         sys.stdout.flush()
     TABLE.write_text(render(rows), encoding="utf-8")

@@ -29,8 +29,8 @@ from sandbox.static.baseline import FILE, Baseline, Baselines
 
 from . import zoo
 
-_SMALLEST = {"tflite-runtime": "tiny_conv_fp32.tflite", "ai-edge-litert": "tiny_conv_fp32.tflite"}
-_SMALLEST_ONNX = "tiny.onnx"
+SMALLEST = {"tflite-runtime": "tiny_conv_fp32.tflite", "ai-edge-litert": "tiny_conv_fp32.tflite"}
+SMALLEST_ONNX = "tiny.onnx"
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
 
 def measure(builder: ImageBuilder, image: str, device: str, runtime: str) -> Baseline:
     """One run of the smallest model on that device."""
-    name = _SMALLEST.get(runtime, _SMALLEST_ONNX)
+    name = SMALLEST.get(runtime, SMALLEST_ONNX)
     with guard() as protector, tempfile.TemporaryDirectory(prefix="edge-sandbox-baseline-") as scratch:
         model = Path(scratch) / name
         model.write_bytes(zoo.make(name))

@@ -7,14 +7,14 @@ commit it: that is the test.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sandbox import ceiling_result, check_result, comparison
 from sandbox.analysis import analyse
 from sandbox.check import CheckRequest, check
-from sandbox.reports import check_terminal, terminal
-from sandbox.result import schema
+from sandbox.reports import check_terminal, junit, markdown, terminal
+from sandbox.result import Result, schema
 
 from . import picture
 from .record_runs import PROJECT, RECORDINGS, RUNS
@@ -29,7 +29,15 @@ CHECK_REPORT = REPORTS / "check.txt"
 
 def made() -> Mapping[Path, str]:
     """Every such file with what belongs in it."""
-    reports = {REPORTS / f"{name}.txt": terminal.render(analyse(RUNS / name)) for name in RECORDINGS}
+    results = {name: analyse(RUNS / name) for name in RECORDINGS}
+    renderers: tuple[tuple[str, Callable[[Result], str]], ...] = (
+        ("txt", terminal.render),
+        ("md", markdown.render),
+        ("xml", junit.render),
+    )
+    reports = {
+        REPORTS / f"{name}.{ending}": render(result) for name, result in results.items() for ending, render in renderers
+    }
     checks = {
         CEILING_SCHEMA: json.dumps(ceiling_result.schema(), indent=1) + "\n",
         COMPARE_SCHEMA: json.dumps(comparison.schema(), indent=1) + "\n",

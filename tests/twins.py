@@ -34,7 +34,7 @@ MODELS = (
     *("tiny_conv_int8.tflite", "tiny_conv_fp32.tflite", "tiny.onnx"),
     *(f"mobilenet_v1_{width}_{size}_int8.tflite" for width, size in ((0.25, 128), (0.25, 224), (0.5, 96))),
     *(f"mobilenet_v1_{width}_{size}_fp32.tflite" for width, size in ((0.25, 128), (0.25, 224), (0.5, 96))),
-    *(f"mobilenet_v1_{width}_{size}_fp32.onnx" for width, size in ((0.25, 128), (0.25, 224), (0.5, 96))),
+    *(f"mobilenet_v1_{width}_{size}_fp32.onnx" for width, size in ((0.25, 128), (0.5, 128), (0.5, 96))),
 )
 _ASK = """
 import sys

@@ -296,6 +296,14 @@ EXPORT void edge_mark(unsigned long token)
     }
 }
 
+/* For the same: which operator of the model begins, or goes on. */
+void edge_operator(uint32_t index_plus_one, uint32_t subgraph)
+{
+    if (clock_thread()) {
+        real_syscall(COUNTS_SYSCALL, (long)COUNTS_OPERATOR, (long)index_plus_one, (long)subgraph);
+    }
+}
+
 EXPORT int clock_gettime(clockid_t id, struct timespec *now)
 {
     int64_t ns = clock_shown(clock_kind(id));

@@ -13,10 +13,14 @@
 #include "clock.h"
 
 void edge_mark(unsigned long token);
+void edge_operator(uint32_t index_plus_one, uint32_t subgraph);
 
 /* `Profiler::EventType` values that are about operators; the inference as a whole and telemetry are left out. */
 enum { OPERATOR = 2, DELEGATE_OPERATOR = 4, DELEGATE_PROFILED_OPERATOR = 8 };
 enum kind { BEGIN, END, ADD };
+/* Bits of the handle that begin_event gives and end_event takes. */
+enum { IS_RECORDED = 1, IS_OPERATOR = 2 };
+#define DEEPEST 16 /* operators inside operators: bodies of control flow */
 
 /* images/guest/tflite_events.py has the same fields. */
 struct event {
@@ -59,33 +63,56 @@ static void *destroy(void *self)
     return self;
 }
 
+/* Operators that are running, the innermost last. Told to the plugin, whose file outlives a kill of this process. */
+static struct {
+    uint32_t index_plus_one, subgraph;
+} running[DEEPEST];
+static unsigned depth;
+
+static void tell_innermost(void)
+{
+    unsigned last = depth < DEEPEST ? depth : DEEPEST;
+    edge_operator(last ? running[last - 1].index_plus_one : 0, last ? running[last - 1].subgraph : 0);
+}
+
 /* The mark and the clock come last here and first in end_event: the callbacks' own work falls outside the operators. */
 static uint32_t begin_event(void *self, const char *tag, int type, int64_t node, int64_t subgraph)
 {
     (void)self;
+    if (type == OPERATOR) {
+        if (depth < DEEPEST) {
+            running[depth].index_plus_one = (uint32_t)node + 1;
+            running[depth].subgraph = (uint32_t)subgraph;
+        }
+        depth++;
+        tell_innermost();
+    }
     struct event *event = recording && type == OPERATOR ? new_event(BEGIN) : NULL;
     if (!event) {
-        return 0;
+        return type == OPERATOR ? IS_OPERATOR : 0;
     }
     event->tag = strdup(tag ? tag : "");
     event->node = node;
     event->subgraph = subgraph;
     event->time_ns = now_ns();
     edge_mark(event->mark);
-    return 1;
+    return IS_RECORDED | IS_OPERATOR;
 }
 
 static void end_event(void *self, uint32_t handle)
 {
     (void)self;
-    if (!handle || !recording) {
-        return;
+    if ((handle & IS_RECORDED) && recording) {
+        edge_mark((unsigned long)used);
+        uint64_t now = now_ns();
+        struct event *event = new_event(END);
+        if (event) {
+            event->time_ns = now;
+        }
     }
-    edge_mark((unsigned long)used);
-    uint64_t now = now_ns();
-    struct event *event = new_event(END);
-    if (event) {
-        event->time_ns = now;
+    if ((handle & IS_OPERATOR) && depth) {
+        depth--;
+        tell_innermost();
     }
 }
 

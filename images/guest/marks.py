@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 
 SYSTEM_CALL = 60782
-RESET, MARK = 2, 3
+RESET, MARK, CALLS = 2, 3, 7
 #: The mark at the end of an inference; those of operators count from 0.
 INFERENCE = 0x7FFFFFFF
 

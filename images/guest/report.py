@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from allocator import AllocatorLog
     from backend import OperatorProfile, Output
     from inputs import InputSpec
 
@@ -51,6 +52,10 @@ class Report:
         self._document["inputs"] = [
             {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in specs
         ]
+
+    def allocator(self, log: AllocatorLog) -> None:
+        """What the allocator held, in bytes, and where the functions begin whose calls are in the file of marks."""
+        self._document["allocator"] = {"functions": log.functions, "phases": log.phases}
 
     def latency(self, elapsed_ns: int) -> None:
         """One timed inference."""

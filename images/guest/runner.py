@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from allocator import AllocatorLog
 from marks import Marks
 from phases import PhaseLog, wait_for_last_reading
 from report import Report
@@ -48,9 +49,12 @@ def run(request: Request, phases: PhaseLog, report: Report) -> None:
     backend = open_backend(request)
     report.describe(backend.describe())
 
+    allocator = AllocatorLog(counted=request.counted, profile=request.profile)
+    allocator.end_of("import")
     phases.enter("load")
     backend.load()
 
+    allocator.end_of("load")
     phases.enter("allocate")
     source = import_module("inputs").InputSource(request)
     backend.allocate(source.resolve_shapes(backend.input_specs()))
@@ -58,11 +62,13 @@ def run(request: Request, phases: PhaseLog, report: Report) -> None:
     values = source.values(specs)
     report.inputs(specs)
 
+    allocator.end_of("allocate")
     phases.enter("warmup")
     for _ in range(request.warmup):
         backend.feed(values)
         backend.invoke()
 
+    allocator.end_of("warmup")
     phases.enter("inference")
     marks = Marks(counted=request.counted)
     backend.start_profile()
@@ -75,9 +81,11 @@ def run(request: Request, phases: PhaseLog, report: Report) -> None:
         marks.inference_ends()
         report.latency(elapsed)
     backend.stop_profile()
+    allocator.end_of("inference")
     wait_for_last_reading(request.run_dir)
 
     phases.enter("report")
+    report.allocator(allocator)
     report.describe(backend.describe())
     if request.profile != "heap":  # what the report allocates is no part of the model's heap
         report.outputs(backend.outputs())

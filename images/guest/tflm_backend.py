@@ -78,7 +78,7 @@ class TflmBackend(Backend):
         details = [self._interpreter.get_input_details(index) for index in range(len(self._names[0]))]
         return [
             InputSpec(name, np.dtype(detail["dtype"]).name, tuple(int(size) for size in detail["shape"]))
-            for name, detail in zip(self._names[0], details)
+            for name, detail in zip(self._names[0], details)  # noqa: B905 - Python 3.9 has no strict
         ]
 
     def allocate(self, shapes: Mapping[str, Sequence[int]]) -> None:

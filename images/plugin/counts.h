@@ -21,7 +21,8 @@ struct counts_thread {
     uint64_t l2_lines;   /* cache lines that missed the first level, when caches are modelled */
     uint64_t dram_lines; /* cache lines that missed every level */
     uint64_t classes[INSN_CLASSES]; /* `retired` less `waited`, by class; written when the thread or the process ends */
-    uint64_t reserved[7];
+    uint64_t operator;   /* of the model, that it runs: its index plus one, the subgraph's in the upper half; 0: none */
+    uint64_t reserved[6];
 };
 
 /* <pid>.counts: mapped by the plugin, and once more by the guest's clock library, which only reads. */
@@ -57,8 +58,12 @@ enum counts_call {
     COUNTS_MARK,       /* (token): write what ran since the last mark to <pid>.marks */
     COUNTS_MARK_CLOCK, /* (ticks): the same, because a clock was read that showed so many ticks */
     COUNTS_ADVANCE,    /* (low, high): the calling thread has waited until that time, in two halves of 32 bits */
+    COUNTS_OPERATOR,   /* (index + 1, subgraph): the calling thread begins an operator of the model; (0, 0): none now */
     COUNTS_CALLS,      /* (address): write how often the function that begins there has been called to <pid>.marks */
 };
+
+/* <pid>.crypto: text, a line for each cryptographic A64 instruction that was translated: its address and its word, both in
+ * hexadecimal. */
 
 /* <pid>.marks: records in order. Each begins with its kind. */
 #define MARK_BLOCK 1u

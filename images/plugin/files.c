@@ -1,4 +1,5 @@
-/* The counter file <pid>.counts and the file of marks <pid>.marks in the folder that the `dir` option names. */
+/* The counter file <pid>.counts, the file of marks <pid>.marks and the list of cryptographic instructions <pid>.crypto in
+ * the folder that the `dir` option names. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ int open_files(void)
 {
     plugin.shared = map_counts(NULL);
     plugin.marks = open_file("marks", O_WRONLY | O_APPEND);
+    plugin.crypto = open_file("crypto", O_WRONLY | O_APPEND); /* without it, counting goes on */
     return plugin.shared != NULL && plugin.marks >= 0;
 }
 
@@ -51,6 +53,8 @@ void own_files_after_fork(unsigned vcpu)
     memcpy(plugin.shared, &copy, sizeof copy);
     close(plugin.marks);
     plugin.marks = open_file("marks", O_WRONLY | O_APPEND);
+    close(plugin.crypto);
+    plugin.crypto = open_file("crypto", O_WRONLY | O_APPEND);
     for (unsigned i = 0; i < plugin.used_cpus; i++) {
         if (i != vcpu) {
             plugin.cpus[i].thread = NULL;

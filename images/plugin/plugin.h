@@ -47,6 +47,7 @@ struct plugin {
     uint64_t cloned; /* the time at which a thread is being made */
     int parallel;    /* QEMU has translated everything anew for threads: see count_executions */
     int marks;       /* a file descriptor */
+    int crypto;      /* likewise */
 };
 
 extern struct plugin plugin;

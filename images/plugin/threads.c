@@ -250,6 +250,8 @@ void syscall_starts(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t
             mark(vcpu, (enum counts_call)a1, numbers->wide ? a2 : (uint32_t)a2); /* QEMU extends its sign */
         } else if (a1 == COUNTS_ADVANCE) {
             advance(cpu->thread, (uint32_t)a2 | (uint64_t)(uint32_t)a3 << 32);
+        } else if (a1 == COUNTS_OPERATOR) {
+            cpu->thread->operator = (uint32_t)a2 | (uint64_t)(uint32_t)a3 << 32;
         } else if (a1 == COUNTS_CALLS) {
             mark_calls(numbers->wide ? a2 : (uint32_t)a2);
         }

@@ -32,6 +32,10 @@ def check(
     shape: ShapeOption = None,
     format_: Annotated[CheckChoice, typer.Option("--format", help="Report on stdout.")] = CheckChoice.TERMINAL,
     output: OutputOption = None,
+    accelerator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Show which operators it would take by its maker's list. Repeatable."),
+    ] = None,
 ) -> None:
     """Judge a model by its file alone, in about a second: nothing is run, built or downloaded.
 
@@ -50,6 +54,7 @@ def check(
         memory_bytes=parse_size(memory) if memory else None,
         reserve_bytes=parse_size(reserve) if reserve else 0,
         shapes=dict(parse_shape(text) for text in shape or []),
+        accelerators=tuple(accelerator or ()),
     )
     result = run_check(request)
     write_report(render_check(result, format_, output), output)

@@ -20,11 +20,12 @@ _DeviceArgument = Annotated[str, typer.Argument(help="Device id, or the path of 
 
 @app.command(name="list")
 def list_devices() -> None:
-    """List all devices with core, clock, RAM and OS images.
+    """List all devices with core, clock and RAM; with OS images, or flash for microcontrollers.
 
     Example: edge-sandbox devices list
     """
     from sandbox.device import available_devices, load_device  # noqa: PLC0415
+    from sandbox.microcontroller.board import available_boards, load_board  # noqa: PLC0415
 
     directory = data_directory("device_specs")
     for device_id in available_devices(directory):
@@ -33,6 +34,11 @@ def list_devices() -> None:
         clock = f"{cpu.cores} × {cpu.core} {cpu.clock_hz / 1e9:.1f} GHz"
         images = ", ".join(os.image for os in device.os)
         typer.echo(f"{device_id:<14} {clock:<26} {format_size(device.ram_bytes):>8}  {images}")
+    for device_id in available_boards(directory):
+        board = load_board(device_id, directory)
+        clock = f"{board.cpu.core} {board.cpu.clock_hz / 1e6:g} MHz"
+        sizes = f"{format_size(board.ram_bytes):>8}  {format_size(board.flash_bytes)} flash"
+        typer.echo(f"{device_id:<22} {clock:<18} {sizes}")
 
 
 @app.command()
@@ -42,8 +48,13 @@ def show(device: _DeviceArgument) -> None:
     Example: edge-sandbox devices show rpi4b
     """
     from sandbox.device import facts, load_device  # noqa: PLC0415
+    from sandbox.microcontroller.board import is_microcontroller  # noqa: PLC0415
 
-    spec = load_device(device, data_directory("device_specs"))
+    directory = data_directory("device_specs")
+    if is_microcontroller(device, directory):
+        _show_board(device)
+        return
+    spec = load_device(device, directory)
     typer.echo(f"{spec.id}: {spec.name} ({spec.origin})")
     document = spec.model_dump()
     for key in facts(spec):
@@ -61,10 +72,32 @@ def check(device: _DeviceArgument) -> None:
 
     Example: edge-sandbox devices check rpi4b
     """
-    from sandbox.device import facts, load_device  # noqa: PLC0415
+    from sandbox import device as linux  # noqa: PLC0415
+    from sandbox.microcontroller import board as mcu  # noqa: PLC0415
 
-    spec = load_device(device, data_directory("device_specs"))
-    unsourced = [key for key in facts(spec) if key not in spec.sources]
+    directory = data_directory("device_specs")
+    spec: linux.DeviceSpec | mcu.Microcontroller
+    if mcu.is_microcontroller(device, directory):
+        spec = mcu.load_board(device, directory)
+        known = mcu.facts(spec)
+    else:
+        spec = linux.load_device(device, directory)
+        known = linux.facts(spec)
+    unsourced = [key for key in known if key not in spec.sources]
     typer.echo(f"{spec.origin}: a valid spec of {spec.name}")
     for key in unsourced:
         typer.echo(f"  {key} has no source in [sources]")
+
+
+def _show_board(device: str) -> None:
+    from sandbox.microcontroller.board import fact_text, facts, load_board  # noqa: PLC0415
+
+    board = load_board(device, data_directory("device_specs"))
+    typer.echo(f"{board.id}: {board.name} ({board.origin})")
+    for key in facts(board):
+        typer.echo(f"  {key:<34} {fact_text(board, key)}")
+        typer.echo(f"  {'':<34}   {board.sources.get(key, 'no source given')}")
+    for emulation in board.emulator:
+        typer.echo(f"  {emulation.engine + ' as ' + emulation.model}")
+        for line in emulation.differs:
+            typer.echo(f"    {line}")

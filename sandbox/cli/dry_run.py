@@ -8,7 +8,24 @@ from typing import TYPE_CHECKING
 from sandbox.units import format_size
 
 if TYPE_CHECKING:
+    from sandbox.microcontroller.profile import Plan as MicrocontrollerPlan
     from sandbox.pipeline import Plan
+
+
+def render_microcontroller(plan: MicrocontrollerPlan) -> str:
+    """The same for a microcontroller."""
+    record, job = plan.record, plan.job
+    board, model = record.board, record.model
+    lines = [
+        f"model    {model.path} ({model.format}, {format_size(model.size_bytes)}, {len(model.operators)} operators)",
+        f"device   {board.id}: {board.name}, {board.cpu.core} at {board.cpu.clock_hz / 1e6:g} MHz",
+        f"image    {record.image.id} {record.image.digest[:12]}: {record.image.title}",
+        f"runtime  tflite-micro {record.tflm_version}",
+    ]
+    if plan.engine is None or job is None:
+        return "\n".join([*lines, f"engine   none: {record.host_unavailable}"]) + "\n"
+    lines += [f"engine   {plan.engine.name}", "", f"# {job.name}: at most {job.timeout_seconds:.0f} s"]
+    return "\n".join([*lines, shlex.join(plan.engine.command(job))]) + "\n"
 
 
 def render_plan(plan: Plan) -> str:

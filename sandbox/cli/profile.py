@@ -50,6 +50,8 @@ from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
     from sandbox.engines.guard import Guard
+    from sandbox.image.build import ImageBuilder
+    from sandbox.plan import ProfileRequest
 
 
 def profile(
@@ -96,7 +98,6 @@ def profile(
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
     from sandbox.engines.guard import guard  # noqa: PLC0415
-    from sandbox.pipeline import prepare  # noqa: PLC0415
     from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
     from sandbox.plan import ProfileRequest  # noqa: PLC0415
     from sandbox.regression import against  # noqa: PLC0415
@@ -129,15 +130,26 @@ def profile(
     builder = image_builder(mirror, progress)
     with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
         if dry_run:
-            from .dry_run import render_plan  # noqa: PLC0415
-
-            write_report(render_plan(prepare(request, folder, builder, protector)), output)
+            write_report(_planned(request, folder, builder, protector), output)
             return
         result = run_profile(request, folder, builder, protector)
     if earlier is not None:
         result = against(result, *earlier)
     write_report(render(result, format_, output), output)
     raise typer.Exit(EXIT_CODES[result.verdict.status])
+
+
+def _planned(request: ProfileRequest, folder: Path, builder: ImageBuilder, protector: Guard) -> str:
+    from sandbox import pipeline  # noqa: PLC0415
+    from sandbox.microcontroller import profile as microcontroller  # noqa: PLC0415
+    from sandbox.microcontroller.board import is_microcontroller  # noqa: PLC0415
+    from sandbox.resources import data_directory  # noqa: PLC0415
+
+    from .dry_run import render_microcontroller, render_plan  # noqa: PLC0415
+
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return render_microcontroller(microcontroller.prepare(request, folder, builder, protector))
+    return render_plan(pipeline.prepare(request, folder, builder, protector))
 
 
 @contextlib.contextmanager

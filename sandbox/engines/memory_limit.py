@@ -91,7 +91,8 @@ class MemoryLimit:
 def open_limit(name: str, limit_bytes: int | None, *, emulated: bool = False, proc: Path = _PROC) -> MemoryLimit:
     """A limit of ``limit_bytes`` by the best means this host offers; ``name`` must be unique on the host.
 
-    ``emulated``: the limit will follow what an emulator uses. ``proc`` is where ``cgroup`` and ``mountinfo`` of this process are.
+    ``emulated``: the limit will follow what an emulator uses. ``proc`` is where ``cgroup`` and ``mountinfo`` of this
+    process are.
     """
     if limit_bytes is None:
         return MemoryLimit(mechanism="none")

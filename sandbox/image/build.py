@@ -78,7 +78,7 @@ class ImageBuilder:
         return final
 
     def _derived(self, spec: ImageSpec, lock: Lock, runtime: RuntimeSpec, version: str) -> Lock:
-        path = self.store.directory / "derived" / f"{lock.image}-{lock.digest[:16]}-{runtime.name}-{version}.json"
+        path = _derived_path(self.store, lock, runtime.name, version)
         with self.store.exclusive(path.stem):
             if path.is_file():
                 return Lock.model_validate_json(path.read_text())
@@ -113,3 +113,16 @@ class ImageBuilder:
     def _interpreter(self, spec: ImageSpec, emulator: Emulator, root: Path) -> tuple[str, ...]:
         qemu = emulator.qemu(spec.architecture, cpu=_COMPILING_CPU[spec.architecture], page_size_bytes=4096)
         return (*qemu, "-L", str(root), str(root / "usr/bin" / f"python{spec.python}"))
+
+
+def known_derived_lock(store: Store, lock: Lock, name: str, version: str) -> Lock | None:
+    """The lock of an image with another version of a runtime, if an earlier build has resolved it."""
+    path = _derived_path(store, lock, name, version)
+    try:
+        return Lock.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):  # never resolved, or damaged: then the next build resolves it again
+        return None
+
+
+def _derived_path(store: Store, lock: Lock, name: str, version: str) -> Path:
+    return store.directory / "derived" / f"{lock.image}-{lock.digest[:16]}-{name}-{version}.json"

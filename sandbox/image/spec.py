@@ -26,7 +26,8 @@ _TRIPLETS: Mapping[str, str] = {
     "arm64": "aarch64-linux-gnu",
     "armhf": "arm-linux-gnueabihf",
 }
-_WHEEL_MACHINES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l"}
+WHEEL_MACHINES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l"}
+"""Debian's name of an architecture → that in platform tags of wheels."""
 
 
 class _Frozen(BaseModel):
@@ -65,7 +66,7 @@ class ImageSpec(_Frozen):
     @property
     def wheel_platforms(self) -> tuple[str, ...]:
         """Platform tags that pip would accept on this image, best first (PEP 600: any manylinux up to its glibc)."""
-        machine = _WHEEL_MACHINES[self.architecture]
+        machine = WHEEL_MACHINES[self.architecture]
         newest = int((self.glibc or "2.17").split(".")[1])
         tags = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 16, -1)]
         return (*tags, f"manylinux2014_{machine}", f"linux_{machine}")

@@ -67,7 +67,8 @@ def _place(wanted: Sequence[tuple[int, int, int]]) -> int:
     placed: list[tuple[int, int, int, int]] = []  # offset, size, first step, last step; by offset
     highest = 0
     # TFLM fills its list from the end before it sorts it, so of equals the last comes first.
-    for size, first, last in sorted(reversed(wanted), key=lambda buffer: -buffer[0]):
+    for index in sorted(range(len(wanted)), key=lambda i: (-wanted[i][0], -i)):
+        size, first, last = wanted[index]
         offset = 0
         for start, length, begin, end in placed:
             if begin > last or end < first:

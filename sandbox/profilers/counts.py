@@ -20,7 +20,7 @@ CLASSES: tuple[InstructionClass, ...] = get_args(InstructionClass)
 _MAGIC, _VERSION = 0x54434445, 1
 _THREADS = 1024
 _COMPLETE, _OVERFLOW = 1, 2
-_BLOCK, _DELTA = 1, 2
+_BLOCK, _DELTA, _CALLS = 1, 2, 3
 _MARK_CLOCK = 4
 
 
@@ -33,6 +33,8 @@ class Thread:
     """Of these, in loops that only wait for other threads."""
     classes: Mapping[InstructionClass, int]
     """Instructions that were not waiting; empty while the thread lives."""
+    operator: tuple[int, int] | None = None
+    """(subgraph, index) of the model's operator that it runs, where the runtime's profiler told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,8 @@ class Counters:
     overflow: bool
     """Whether it had more threads or code than there is room for."""
     threads: tuple[Thread, ...]
+    asked_bytes: int = 0
+    """What the process last asked the kernel for, rounded up to 4 KiB; 0 for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,9 @@ class Marks:
     classes: np.ndarray[Any, Any]
     """Instructions of each block by class, shape (blocks, classes)."""
     segments: tuple[Segment, ...]
+    calls: tuple[tuple[int, int], ...] = ()
+    """(guest address of a function, how often it has been called since the process began), in the order in which the
+    guest asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +117,11 @@ def parse_counters(data: bytes) -> Counters:
                 retired=int(row["retired"]),
                 waited=int(row["waited"]),
                 classes=_by_class(row["classes"]),
+                operator=_operator(int(row["operator"])),
             )
             for row in rows
         ),
+        asked_bytes=int(first["asked_pages"]) << 12,
     )
 
 
@@ -120,11 +129,11 @@ def parse_marks(data: bytes) -> Marks:
     """Read ``<pid>.marks``; what was cut off at its end is left out. Raises `DataFileError` for anything else."""
     import numpy as np  # noqa: PLC0415
 
-    block_type, delta_type, entry_type = _mark_types(np)
-    blocks, deltas, place = [], [], 0
+    block_type, delta_type, calls_type, entry_type = _mark_types(np)
+    blocks, deltas, calls, place = [], [], [], 0
     while place + 4 <= len(data):
         kind = int.from_bytes(data[place : place + 4], "little")
-        record = {_BLOCK: block_type, _DELTA: delta_type}.get(kind)
+        record = {_BLOCK: block_type, _DELTA: delta_type, _CALLS: calls_type}.get(kind)
         if record is None:
             raise DataFileError(f"the file of marks is damaged at byte {place}", hint="run the profile again")
         if place + record.itemsize > len(data):
@@ -133,6 +142,9 @@ def parse_marks(data: bytes) -> Marks:
         place += record.itemsize
         if kind == _BLOCK:
             blocks.append(row)
+            continue
+        if kind == _CALLS:
+            calls.append((int(row["address"]), int(row["calls"])))
             continue
         size = int(row["entries"]) * entry_type.itemsize
         if place + size > len(data):
@@ -146,6 +158,7 @@ def parse_marks(data: bytes) -> Marks:
         addresses=table["address"],
         classes=table["classes"].astype(np.int64)[:, : len(CLASSES)],
         segments=_segments(deltas, table["index"]),
+        calls=tuple(calls),
     )
 
 
@@ -232,29 +245,33 @@ def _by_class(counts: Any) -> dict[InstructionClass, int]:
     return {name: int(count) for name, count in zip(CLASSES, counts, strict=False) if int(count) > 0}
 
 
+def _operator(told: int) -> tuple[int, int] | None:
+    return (told >> 32, (told & 0xFFFFFFFF) - 1) if told & 0xFFFFFFFF else None
+
+
 def _counter_types(np: Any) -> tuple[Any, Any]:
     """`struct counts` up to its threads, and `struct counts_thread`."""
     head = np.dtype(
         {
-            "names": ["magic", "version", "attached", "threads", "flags"],
-            "formats": ["<u4"] * 5,
-            "offsets": [0, 4, 8, 12, 48],
+            "names": ["magic", "version", "attached", "threads", "flags", "asked_pages"],
+            "formats": ["<u4"] * 6,
+            "offsets": [0, 4, 8, 12, 48, 52],
             "itemsize": 56 + 2 * 4 * _THREADS,
         }
     )
     thread = np.dtype(
         {
-            "names": ["retired", "waited", "classes"],
-            "formats": ["<u8", "<u8", ("<u8", (len(CLASSES),))],
-            "offsets": [0, 16, 48],
+            "names": ["retired", "waited", "classes", "operator"],
+            "formats": ["<u8", "<u8", ("<u8", (len(CLASSES),)), "<u8"],
+            "offsets": [0, 16, 48, 48 + 8 * len(CLASSES)],
             "itemsize": 256,
         }
     )
     return head, thread
 
 
-def _mark_types(np: Any) -> tuple[Any, Any, Any]:
-    """`struct mark_block`, `struct mark_delta` and `struct mark_entry`."""
+def _mark_types(np: Any) -> tuple[Any, Any, Any, Any]:
+    """`struct mark_block`, `struct mark_delta`, `struct mark_calls` and `struct mark_entry`."""
     block = np.dtype(
         [("kind", "<u4"), ("index", "<u4"), ("address", "<u8"), ("length", "<u4"), ("reserved", "<u4"),
          ("classes", "<u2", (20,))]
@@ -263,4 +280,5 @@ def _mark_types(np: Any) -> tuple[Any, Any, Any]:
         [("kind", "<u4"), ("thread", "<u4"), ("token", "<u8"), ("since", "<u8"), ("time", "<u8"), ("l2_lines", "<u8"),
          ("dram_lines", "<u8"), ("call", "<u4"), ("entries", "<u4")]
     )  # fmt: skip
-    return block, delta, np.dtype([("block", "<u4"), ("thread", "<u4"), ("executions", "<i8")])
+    calls = np.dtype([("kind", "<u4"), ("reserved", "<u4"), ("address", "<u8"), ("calls", "<u8")])
+    return block, delta, calls, np.dtype([("block", "<u4"), ("thread", "<u4"), ("executions", "<i8")])

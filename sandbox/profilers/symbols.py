@@ -65,6 +65,12 @@ class Symbols:
         self._root = root
         self._tables: dict[str, _Table] = {}
 
+    def path(self, address: int) -> str | None:
+        """The guest's file that is mapped at an address."""
+        place = bisect.bisect_right(self._starts, address) - 1
+        mapping = self._mappings[place] if place >= 0 else None
+        return mapping.path if mapping is not None and address < mapping.end else None
+
     def code(self, address: int) -> Code:
         """What is at a guest address."""
         place = bisect.bisect_right(self._starts, address) - 1

@@ -4,6 +4,7 @@ so that they follow its theme, and each comes in two widths, so that its letters
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ def points_chart(
     y_title: str | None = None,
 ) -> Chart:
     """Lines and dots over two axes. ``label``: what the chart shows, for those who cannot see it."""
-    import pygal  # noqa: PLC0415
+    pygal = _pygal()
 
     def draw(width: int) -> Markup:
         chart = pygal.XY(
@@ -99,7 +100,7 @@ def points_chart(
 
 def bars_chart(bars: Sequence[Bar], *, label: str, role: str, value_format: Callable[[float], str]) -> Chart:
     """Horizontal bars, the first on top. ``label``: what the chart shows, for those who cannot see it."""
-    import pygal  # noqa: PLC0415
+    pygal = _pygal()
 
     def draw(width: int) -> Markup:
         room = 44 if width == _WIDE else 16
@@ -119,6 +120,14 @@ def bars_chart(bars: Sequence[Bar], *, label: str, role: str, value_format: Call
 def shortened(text: str, room: int) -> str:
     """Both ends of a text that is too long: names of operators differ at their end."""
     return text if len(text) <= room else f"{text[: room // 2 - 1]}…{text[-(room - room // 2) :]}"
+
+
+def _pygal() -> Any:
+    """The library without the import hook that it leaves behind: Python 3.11 warns of its kind at every import."""
+    import pygal  # noqa: PLC0415
+
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
+    return pygal
 
 
 def _said(bar: Bar) -> Callable[[float], str]:

@@ -58,7 +58,7 @@ def render(result: Result) -> str:
         compatibility=result.compatibility,
         board=result.microcontroller,
         board_figures=_board(result.microcontroller) if result.microcontroller else [],
-        cell=_cell,
+        in_cell=_cell,
         modes=[(mode, meaning) for mode, meaning in MODES.items()],
         brief=brief,
     )

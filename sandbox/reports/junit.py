@@ -5,6 +5,7 @@ The format is the one that Jenkins publishes a schema of and that GitLab, GitHub
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -16,6 +17,9 @@ from sandbox.result import Check, Result
 from .figures import figure
 from .layout import clean
 
+_TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d", re.ASCII)
+"""The schema's time has no zone: the document's are UTC."""
+
 
 def render(result: Result | CheckResult) -> str:
     """The report as XML. Control characters, which XML cannot hold, are shown."""
@@ -26,8 +30,8 @@ def render(result: Result | CheckResult) -> str:
     root = ET.Element("testsuites", {"name": "edge-sandbox", **counts})
     model, device = PurePath(result.model.path).name, result.device
     attributes = {"name": clean(f"{model} on {device.id}"), **counts}
-    if isinstance(result, Result):
-        attributes["timestamp"] = clean(result.started).removesuffix("Z").partition("+")[0]
+    if isinstance(result, Result) and (started := _TIME.match(result.started)):
+        attributes["timestamp"] = started[0]
     suite = ET.SubElement(root, "testsuite", attributes)
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(result):

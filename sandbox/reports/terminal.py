@@ -82,6 +82,7 @@ def _memory(result: Result) -> Iterator[Text]:
     callers = heap.sites_unavailable and f"callers unavailable, because {clean(heap.sites_unavailable)}"
     yield row("heap", in_bytes(heap.peak) + (f" at its peak: {callers or largest}" if heap.by_library else ""))
     yield from _heap_owners(heap)
+    yield from _allocator(heap)
     emulator = result.memory.emulator_overhead
     if isinstance(emulator, Metric):
         yield row("", f"the emulator's own {format_size(emulator.value)} are in none of these", style="dim")
@@ -93,6 +94,18 @@ def _heap_owners(heap: Heap) -> Iterator[Text]:
     shares = [(share.owner, share.size) for share in heap.owners] + [("allocator", heap.overhead)]
     named = (f"{owner} {format_size(size.value)}" for owner, size in shares if isinstance(size, Metric))
     yield row("held by", ", ".join(named))
+
+
+def _allocator(heap: Heap) -> Iterator[Text]:
+    words = []
+    if isinstance(heap.allocator_calls, Metric):
+        words.append(f"{format_count(heap.allocator_calls.value)} calls")
+        if isinstance(heap.inference_calls, Metric):
+            words.append(f"{format_count(heap.inference_calls.value)} in an inference")
+    if isinstance(heap.fragmentation, Metric):
+        words.append(f"{format_size(heap.fragmentation.value)} free between its blocks")
+    if words:
+        yield row("allocator", ", ".join(words))
 
 
 def _latency(result: Result) -> Iterator[Text]:
@@ -164,7 +177,9 @@ def _operators(result: Result) -> Iterator[Text]:
     for kind, detail in dict.fromkeys((op.type, op.detail) for op in result.ops if op.status == "missing"):
         told = detail and any(detail in reason for reason in result.verdict.reasons)
         yield row(
-            "missing", f"{clean(kind)}: {'see below' if told else clean(detail or 'not in this build')}", style="red"
+            "missing",
+            f"{clean(kind)}: {'see the verdict' if told else clean(detail or 'not in this build')}",
+            style="red",
         )
     if result.ops_unavailable and ran:
         yield row("note", clean(result.ops_unavailable))

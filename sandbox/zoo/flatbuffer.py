@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 _BUFFER_ALIGNMENT = 16  # schema.fbs: force_align of Buffer.data
 _TYPES = {
     "float32": tflite.TensorType.FLOAT32,
+    "float16": tflite.TensorType.FLOAT16,
+    "int16": tflite.TensorType.INT16,
+    "int64": tflite.TensorType.INT64,
+    "bool": tflite.TensorType.BOOL,
     "int32": tflite.TensorType.INT32,
     "int8": tflite.TensorType.INT8,
     "uint8": tflite.TensorType.UINT8,
     "complex64": tflite.TensorType.COMPLEX64,
 }
+Dtype = Literal["float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool", "complex64"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class TfliteFile:
     def tensor(
         self,
         name: str,
-        dtype: Literal["float32", "int8", "uint8", "int32", "complex64"],
+        dtype: Dtype,
         shape: Sequence[int],
         *,
         signature: Sequence[int] | None = None,

@@ -11,6 +11,7 @@ from sandbox.analysis import analyse
 from sandbox.engines.base import MemoryTrace, Outcome
 from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.out_of_memory import explain, sentence
+from sandbox.profilers.last_seen import LastSeen
 from sandbox.record import Need
 from sandbox.result import OutOfMemory
 from sandbox.rundir import read_record, write_record
@@ -22,7 +23,7 @@ NEEDS = (
     Need(part="activations", what="activations", size_bytes=400),
     Need(part="weights", what="weights of the file", size_bytes=300),
     Need(part="packed weights", what="XNNPACK's copy", size_bytes=310),
-    Need(part="operator", what="CONV_2D conv (operator 0)", size_bytes=350_000_000),
+    Need(part="operator", what="CONV_2D conv (operator 0)", size_bytes=350_000_000, operator=0),
 )
 RECORD = read_record(RUNS / "out_of_memory").model_copy(update={"needs": NEEDS})
 KILLED = Outcome(
@@ -40,11 +41,14 @@ PHASES = (("import", 1.0), ("load", 2.0), ("allocate", 3.0), ("warmup", 4.0))
 
 
 def found(
-    outcome: Outcome = KILLED, error: dict[str, Any] | None = None, phases: tuple[tuple[str, float], ...] = PHASES
+    outcome: Outcome = KILLED,
+    error: dict[str, Any] | None = None,
+    phases: tuple[tuple[str, float], ...] = PHASES,
+    seen: LastSeen | None = None,
 ) -> OutOfMemory:
     report = {"error": error} if error else None
     failure = find_failure(outcome, report, phases, 200_000_000)
-    explained = explain(failure, outcome, report, phases, RECORD)
+    explained = explain(failure, outcome, report, phases, RECORD, seen=seen)
     assert explained is not None
     return explained
 
@@ -63,9 +67,33 @@ def test_a_kill_names_the_operator_that_needs_most() -> None:
     assert (one.kind, one.phase, one.under_way) == ("kernel", "warmup", "CONV_2D conv (operator 0)")
     assert number(one.held) == 198_000_000
     assert isinstance(one.asked, Unavailable)
+    assert not one.under_way_seen
     words = "; it held 198 MB of its own, by the model file CONV_2D conv (operator 0) needs 350 MB"
     assert sentence(one) == words
     assert found(replace(KILLED, limit_mechanism="watchdog")).kind == "watchdog"
+
+
+@pytest.mark.parametrize(
+    ("operator", "what", "needs"),
+    [
+        ((0, 0), "CONV_2D conv (operator 0)", 350_000_000),
+        ((0, 999), "a delegate's part of the model (node 999)", None),
+        ((2, 3), "operator 3 of subgraph 2", None),
+    ],
+)
+def test_an_operator_that_was_seen_is_no_guess(operator: tuple[int, int], what: str, needs: int | None) -> None:
+    one = found(seen=LastSeen(asked_bytes=38_000_000, operator=operator))
+    assert (one.under_way, one.under_way_seen) == (what, True)
+    assert number(one.asked) == 38_000_000
+    words = f"; it held 198 MB of its own, had last asked for 38.0 MB more, {what} was under way"
+    assert sentence(one) == words
+    assert isinstance(one.under_way_needs, Unavailable) == (needs is None)
+
+
+def test_what_raised_was_not_killed() -> None:
+    seen = LastSeen(asked_bytes=4096, operator=(0, 0))
+    one = found(RAISED, {"phase": "allocate", "type": "MemoryError", "message": ""}, seen=seen)
+    assert (one.under_way_seen, isinstance(one.asked, Unavailable)) == (False, True)
 
 
 @pytest.mark.parametrize(

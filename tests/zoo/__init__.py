@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Literal, cast
 
+from sandbox.zoo.classifiers import classifier
 from sandbox.zoo.network import Precision
 
+from .onnx_families import lstm_onnx, perceptron_onnx, resnet18_onnx, transformer_onnx
 from .onnx_models import dynamic_batch_onnx, endless_model_onnx, ir_version_onnx, mobilenet_v1_onnx, tiny_onnx
 from .tflite_models import (
     custom_op_tflite,
@@ -64,6 +66,20 @@ _MAKERS: dict[str, tuple[str, Callable[..., bytes]]] = {
     "dynamic_batch.onnx": (r"dynamic_batch\.onnx", dynamic_batch_onnx),
     "ir_version_<n>.onnx": (r"ir_version_([0-9]+)\.onnx", lambda version: ir_version_onnx(int(version))),
     "endless_model.onnx": (r"endless_model\.onnx", endless_model_onnx),
+    "resnet18_<size>.onnx": (r"resnet18_([0-9]+)\.onnx", lambda size: resnet18_onnx(int(size))),
+    "perceptron_<width>.onnx": (r"perceptron_([0-9]+)\.onnx", lambda width: perceptron_onnx(int(width))),
+    "transformer_<depth>_<length>.onnx": (
+        r"transformer_([0-9]+)_([0-9]+)\.onnx",
+        lambda depth, length: transformer_onnx(int(depth), int(length)),
+    ),
+    "lstm_<hidden>_<length>.onnx": (
+        r"lstm_([0-9]+)_([0-9]+)\.onnx",
+        lambda hidden, length: lstm_onnx(int(hidden), int(length)),
+    ),
+    "<classifier>_<fp32|int8>.tflite": (
+        r"((?:mobilenet_v[23]|efficientnet|resnet50)[\w.]*)_(fp32|int8)\.tflite",
+        lambda name, dtype: classifier(name, _precision(dtype)),
+    ),
 }
 
 NAMES = tuple(_MAKERS)

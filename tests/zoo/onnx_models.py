@@ -38,7 +38,7 @@ class _Network:
 
     def finish(self, name: str, shape: Sequence[int | str]) -> bytes:
         output = helper.make_tensor_value_info(self._value, TensorProto.FLOAT, shape)
-        return _model(helper.make_graph(self._nodes, name, [self._input], [output], self._constants))
+        return model_of(helper.make_graph(self._nodes, name, [self._input], [output], self._constants))
 
 
 def mobilenet_v1_onnx(width: float, size: int) -> bytes:
@@ -103,7 +103,7 @@ def endless_model_onnx() -> bytes:
     ]
     loop = helper.make_node("Loop", ["steps", "always", "input"], ["output"], name="loop", body=body)
     inputs, outputs = [info("input", TensorProto.FLOAT, (1,))], [info("output", TensorProto.FLOAT, (1,))]
-    return _model(helper.make_graph([loop], "endless", inputs, outputs, constants))
+    return model_of(helper.make_graph([loop], "endless", inputs, outputs, constants))
 
 
 def _tiny(batch: int | str) -> bytes:
@@ -144,7 +144,8 @@ def _conv(
     network.node("Clip", f"{name}/relu6", *limits)
 
 
-def _model(graph: onnx.GraphProto) -> bytes:
+def model_of(graph: onnx.GraphProto) -> bytes:
+    """The file of a graph."""
     opsets = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(graph, producer_name="edge-sandbox zoo", opset_imports=opsets, ir_version=_IR_VERSION)
     onnx.checker.check_model(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from sandbox import process
 from sandbox.engines.base import Cancelled, Job, Mount, Outcome
+from sandbox.engines.gate import GATE
 from sandbox.engines.guard import Guard
 from sandbox.engines.local import LimitWatch, LocalEngine, run_limited, sandbox_arguments
 from sandbox.engines.memory_limit import MemoryLimit
@@ -246,3 +248,34 @@ class TestRun:
             while watch.go_on() and time.monotonic() < deadline:
                 time.sleep(0.01)
         assert watch.over_limit is not goes_on
+
+    def test_files_are_not_the_guest_s_own(self, job: Job, tmp_path: Path) -> None:
+        """The kernel drops them first, so that they do not count on any host."""
+        (tmp_path / "mapped").write_bytes(bytes(64 << 20))
+        script = f"import mmap\nf = open({str(tmp_path / 'mapped')!r}, 'rb')\nx = mmap.mmap(f.fileno(), 0, prot=1)\n"
+        script += "sum(x[::4096])\nprint(flush=True)\nimport time; time.sleep(60)"
+        with process.start((sys.executable, "-S", "-c", script), stdout=subprocess.PIPE) as running:
+            assert running.stdout is not None
+            assert running.stdout.readline()
+            meter = MemoryMeter(running.pid, emulated=False, sandbox_programs=())
+            limit = MemoryLimit(mechanism="watchdog", limit_bytes=32 << 20)
+            watch = LimitWatch(replace(job, memory_limit_bytes=32 << 20), limit, meter, threading.Event())
+            assert watch.go_on()
+        assert (meter.trace().guest_peak_bytes or 0) > 64 << 20
+
+    def test_memory_is_read_a_last_time_at_the_gate(self, job: Job, guard: Guard) -> None:
+        """The report's own memory is neither in the peak nor a reason to end the run."""
+        script = f"x = bytearray(20 << 20)\nopen({str(job.run_dir / GATE)!r}, 'rb').read()\ny = bytearray(80 << 20)\n"
+        script += "import time\ntime.sleep(0.4)"
+        outcome = run_limited(
+            (sys.executable, "-S", "-c", script),
+            replace(job, stops_at_gate=True, memory_limit_bytes=60 << 20),
+            threading.Event(),
+            guard=guard,
+            env={},
+            isolation="none",
+            emulator=None,
+        )
+        assert (outcome.exit_code, outcome.out_of_memory) == (0, False), outcome.stderr
+        assert 20 << 20 < (outcome.memory.guest_peak_bytes or 0) < 60 << 20
+        assert not (job.run_dir / GATE).exists()

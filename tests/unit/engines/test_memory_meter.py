@@ -151,6 +151,30 @@ def test_a_peak_between_two_looks_is_seen() -> None:
 
 
 @pytest.mark.subprocess
+def test_what_comes_after_the_last_look_is_read_but_not_kept() -> None:
+    script = f"import os, sys\n{ALLOCATE.format(mib=8)}{WAIT}{ALLOCATE.replace('x', 'y').format(mib=64)}"
+    argv = (sys.executable, "-S", "-c", f"{script}print(flush=True)\nsys.stdin.read(1)")
+    with subprocess.Popen(argv, stdin=-1, stdout=-1) as running:
+        assert running.stdout is not None
+        assert running.stdin is not None
+        running.stdout.readline()
+        meter = meter_of(running.pid)
+        last = meter.finish()
+        running.stdin.write(b"x")
+        running.stdin.flush()
+        running.stdout.readline()
+        later = meter.tick()
+        running.kill()
+    assert last is not None
+    assert later is not None
+    assert later.guest_own - last.guest_own > 60 * MIB
+    trace = meter.trace()
+    assert trace.guest_peak_bytes == last.guest
+    assert trace.guest_own_bytes == last.guest_own
+    assert {guest for _seconds, guest, _emulator in trace.samples} == {last.guest}
+
+
+@pytest.mark.subprocess
 def test_forked_memory_counts_once_until_it_is_written() -> None:
     with python(f"import os\n{ALLOCATE.format(mib=40)}os.fork()") as running:
         time.sleep(0.1)

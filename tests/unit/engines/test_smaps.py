@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.engines.smaps import GUEST_ADDRESS_LIMIT, Mapping, Resident, parse_smaps, resident
+from sandbox.engines.smaps import GUEST_ADDRESS_LIMIT, Mapping, Resident, most_between, parse_smaps, resident
 
 #: Some mappings of qemu-aarch64 with Python in it: five of the guest, one of them without access, and the emulator's.
 RECORDED = (Path(__file__).parents[2] / "data" / "memory" / "smaps_qemu_aarch64.txt").read_bytes()
@@ -43,6 +43,27 @@ def test_nothing_to_see(text: bytes) -> None:
 
 def a_mapping(*, place: bytes = b"0 00:00 0", rss: int = 0, pss: int = 0, anonymous: int = 0) -> Mapping:
     return Mapping(is_low=True, file=(4096, place), rss=rss, pss=pss, anonymous=anonymous)
+
+
+def at(start: int, length: int, rss: int) -> Mapping:
+    return Mapping(is_low=False, file=(length, b"0 00:00 0"), rss=rss, pss=rss, anonymous=rss, start=start)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "most"),
+    [
+        ([], [], 0),
+        ([at(0, 9, 5)], [at(0, 9, 7)], 7),
+        ([at(0, 9, 7)], [at(0, 9, 5)], 7),
+        ([at(0, 9, 4)], [at(20, 9, 8)], 12),  # a table moved: for a moment there were two
+        ([at(0, 9, 4), at(30, 5, 1)], [at(20, 9, 8), at(30, 5, 1)], 13),
+        ([at(10, 10, 6)], [at(0, 20, 9)], 9),  # grown downwards: the same memory
+        ([at(0, 5, 2), at(5, 5, 2)], [at(0, 10, 4)], 4),  # two that became one
+        ([at(0, 10, 4)], [at(0, 5, 3), at(5, 5, 3)], 6),
+    ],
+)
+def test_the_most_between_two_readings(before: list[Mapping], after: list[Mapping], most: int) -> None:
+    assert most_between(before, after) == most
 
 
 def test_a_fork_shares_what_neither_side_has_written() -> None:

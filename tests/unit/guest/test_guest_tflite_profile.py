@@ -276,7 +276,9 @@ def test_the_recorder_answers_calls_through_its_virtual_table() -> None:
     done = process.run((sys.executable, "-c", CALLS, str(GUEST), str(LIBRARY)), timeout=60)
     assert done.returncode == 0, done.stderr
     handles, count, events = json.loads(done.stdout)
-    assert [bool(handle) for handle in handles] == [False, False, True, True, False], "only operators, only while on"
+    recorded = [bool(handle & 1) for handle in handles]
+    assert recorded == [False, False, True, True, False], "only operators, only while on"
+    assert [bool(handle & 2) for handle in handles] == [True, False, True, True, True], "all operators are told"
     assert count == len(events)
     (_, *started, time, first), add, sub, (_, ended, last), *others = events
     assert [event[0] for event in events] == ["begin", "add", "add", "end", "begin", "end"]

@@ -22,13 +22,17 @@ def thread(retired: int, *, waited: int = 0, classes: Mapping[InstructionClass, 
 
 def counters(
     *threads: bytes, attached: int = 1, flags: int = COMPLETE, used: int | None = None, magic: int = _MAGIC,
-    version: int = 1,
+    version: int = 1, asked_pages: int = 0,
 ) -> bytes:  # fmt: skip
     """A whole ``<pid>.counts``; ``used`` is what it says of its threads where that is not the truth."""
     head = (magic, version, attached, len(threads) if used is None else used)
     times = (2, 3, 10**12, 10**18, 0)
     slots = bytes(2 * 4 * _THREADS)
-    return struct.pack("<4I2I3Q2I", *head, *times, flags, 0) + slots + b"".join(threads).ljust(256 * _THREADS, b"\0")
+    return (
+        struct.pack("<4I2I3Q2I", *head, *times, flags, asked_pages)
+        + slots
+        + b"".join(threads).ljust(256 * _THREADS, b"\0")
+    )
 
 
 def block(index: int, address: int, **classes: int) -> bytes:

@@ -59,6 +59,13 @@ def test_what_is_said_of_the_process(attached: int, flags: int, seen: tuple[bool
     assert found.threads == ()
 
 
+def test_what_a_killed_process_had_asked_for_and_run() -> None:
+    running = thread(9)[:200] + struct.pack("<II", 8, 1) + bytes(48)
+    found = parse_counters(counters(thread(5), running, asked_pages=3))
+    assert found.asked_bytes == 3 * 4096
+    assert [each.operator for each in found.threads] == [None, (1, 7)]
+
+
 def test_more_threads_than_the_file_has_room_for() -> None:
     assert len(parse_counters(counters(thread(5), used=2**32 - 1)).threads) == 1024
 
@@ -112,6 +119,14 @@ RUN = b"".join(
         delta(token=INFERENCE, since=160, time=161),
     ]
 )
+
+
+def test_calls_of_functions() -> None:
+    calls = struct.pack("<IIQQ", 3, 0, 0x5000, 70), struct.pack("<IIQQ", 3, 0, 0x6000, 4)
+    found = parse_marks(calls[0] + RUN + calls[1])
+    assert found.calls == ((0x5000, 70), (0x6000, 4))
+    assert len(found.segments) == len(parse_marks(RUN).segments)
+    assert parse_marks(RUN + calls[0][:-1]).calls == ()
 
 
 def test_marks() -> None:
@@ -291,7 +306,7 @@ ENUMERATORS = {
 def python_layout() -> dict[str, int]:
     """C expression → what Python takes it for."""
     head, each_thread = counts._counter_types(np)
-    kinds = dict(zip(("mark_block", "mark_delta", "mark_entry"), counts._mark_types(np), strict=True))
+    kinds = dict(zip(("mark_block", "mark_delta", "mark_calls", "mark_entry"), counts._mark_types(np), strict=True))
     marks = load("marks")
     expected = {
         "COUNTS_MAGIC": counts._MAGIC,
@@ -305,6 +320,8 @@ def python_layout() -> dict[str, int]:
         "COUNTS_MARK_CLOCK": counts._MARK_CLOCK,
         "MARK_BLOCK": counts._BLOCK,
         "MARK_DELTA": counts._DELTA,
+        "MARK_CALLS": counts._CALLS,
+        "COUNTS_CALLS": marks.CALLS,
         "INSN_CLASSES": len(CLASSES),
         **{f"INSN_{ENUMERATORS[name]}": place for place, name in enumerate(CLASSES)},
         "offsetof(struct counts, thread)": head.itemsize,

@@ -1,0 +1,190 @@
+"""Results that no recorded run has: hostile texts everywhere, nothing known, all optional parts, many operators."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from sandbox.compatibility_result import (
+    AbiFinding,
+    Accelerator,
+    AcceleratorOperator,
+    Compatibility,
+    CpuFinding,
+    Delegation,
+    Install,
+    KnownVersion,
+    OperatorFinding,
+    TableUse,
+)
+from sandbox.metrics import Metric, Unavailable
+from sandbox.microcontroller.outcome import Arena, Flash, MicrocontrollerPart, OperatorWork, Output, RamBlock
+from sandbox.regression import Thresholds, against
+from sandbox.result import Result
+from tests.unit.recorded import NAMES, result
+
+HOSTILE = (
+    "</script></title></style><script>window.owned=1</script><img src=x onerror=window.owned=1>"
+    "\"'`|*_[a](javascript:alert(1))@everyone #1 https://evil.example www.evil.example"
+    "{{7*7}}<!--]]>&amp;\u2028\u202e\x00\x1b[2J\r\n- x"
+)
+"""Breaks out of whatever does not escape."""
+
+
+def _changed(value: Any, change: Callable[[str], str], where: tuple[str | int, ...] = ()) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _changed(each, change, (*where, key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_changed(each, change, (*where, place)) for place, each in enumerate(value)]
+    return value
+
+
+@functools.cache
+def hostile() -> Result:
+    """`whole` with a hostile text in every place that takes any text."""
+    plain = whole().model_dump(mode="json")
+    document = _changed(plain, lambda text: HOSTILE + text)
+    while True:
+        try:
+            return Result.model_validate(document)
+        except ValidationError as error:
+            for each in error.errors():
+                _put_back(document, plain, each["loc"])
+
+
+def _put_back(document: Any, plain: Any, where: tuple[str | int, ...]) -> None:
+    """Restore the value at a place that takes no other text; unions add their members' names to its path."""
+    steps = [step for step in where if step not in {"Metric", "Unavailable"}]
+    for step in steps[:-1]:
+        document, plain = document[step], plain[step]
+    if steps[-1] in plain:  # else it is a key of the union's other member
+        document[steps[-1]] = plain[steps[-1]]
+
+
+@functools.cache
+def bare() -> Result:
+    """A real run that ended at once, less every number that it has: all is unavailable."""
+    document = result("illegal_instruction").model_dump(mode="json")
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            if set(value) == set(Metric.model_fields):
+                return {"unavailable": "it was not measured"}
+            return {key: without(each) for key, each in value.items()}
+        return [without(each) for each in value] if isinstance(value, list) else value
+
+    document = without(document)
+    document["memory"].update(timeline=[], phases=[])
+    document["ops"] = []
+    return Result.model_validate(document)
+
+
+@functools.cache
+def whole() -> Result:
+    """A real run with all optional parts: compatibility, a baseline, and a microcontroller's beside it."""
+    calibrated = result("calibrated")
+    with_parts = calibrated.model_copy(update={"compatibility": compatibility()})
+    return against(with_parts, calibrated, Thresholds(latency=0.05, memory=0.05, operator=0.05))
+
+
+@functools.cache
+def microcontroller() -> Result:
+    """A result as a microcontroller's is: no memory and no heap of Linux, but an arena and flash."""
+    return bare().model_copy(update={"microcontroller": _board(), "operator_memory": ()})
+
+
+def large(operators: int) -> Result:
+    """A run of a model with so many operators, in its table of compatibility too."""
+    calibrated = result("calibrated")
+    found = compatibility()
+    ops = calibrated.ops[:-1]
+    rows = tuple(
+        ops[n % len(ops)].model_copy(update={"index": n, "name": f"block_{n // 7}/layer_{n}/convolution"})
+        for n in range(operators)
+    )
+    needs = tuple(
+        calibrated.operator_memory[n % len(ops)].model_copy(update={"index": n, "name": row.name})
+        for n, row in enumerate(rows)
+    )
+    findings = tuple(found.operators[0].model_copy(update={"index": n}) for n in range(operators))
+    return calibrated.model_copy(
+        update={
+            "ops": rows,
+            "operator_memory": needs,
+            "compatibility": found.model_copy(update={"operators": findings}),
+        }
+    )
+
+
+def compatibility() -> Compatibility:
+    """Findings of every kind."""
+    return Compatibility(
+        install=Install(
+            status="pass",
+            wheel="tflite_runtime-2.14.0-cp311-cp311-manylinux2014_aarch64.whl",
+            reason="pip takes this wheel",
+            versions=(KnownVersion(version="2.14.0", fits=True, reason="tflite_runtime-2.14.0.whl"),),
+        ),
+        abi=(AbiFinding(file="tflite/a.so", need="GLIBC_2.17", has="2.36", status="pass", reason="is there"),),
+        cpu=(
+            CpuFinding(
+                feature="asimddp", instruction="sdot", symbol="xnn_kernel", library="a.so", count=12, reached=False,
+                status="unreached", reason="no run reached it",
+            ),
+        ),
+        operators=(
+            OperatorFinding(
+                index=0, type="CONV_2D", version=3, dtype="int8", status="too_new", library=None,
+                detail="this build has version 2", instructions=Unavailable(unavailable="nothing was run"),
+            ),
+        ),
+        delegations=(Delegation(name="XNNPACK", operators=29, partitions=2, mode="emulated"),),
+        accelerators=(
+            Accelerator(
+                id="edgetpu", name="Edge TPU", mapped=1, conditional=0, fallback=1, note="by its maker's list",
+                operators=(
+                    AcceleratorOperator(type="CONV_2D", dtype="int8", count=2, status="mapped", detail="batch of 1"),
+                ),
+            ),
+        ),
+        tables=(TableUse(name="schema", source="the build itself", date="2026-11-21"),),
+    )  # fmt: skip
+
+
+def _board() -> MicrocontrollerPart:
+    def size(value: float) -> Metric:
+        return Metric(value=value, unit="byte", mode="emulated", source="QEMU 7.2")
+
+    nothing = Unavailable(unavailable="no run on the core")
+    return MicrocontrollerPart(
+        level="host",
+        core="cortex-m4",
+        arenas=(
+            Arena(
+                where="host", kernels="reference", minimum=size(91_232), recorded=size(90_000), head=size(60_000),
+                tail=size(30_000),
+            ),
+        ),
+        flash=Flash(model=size(250_000), code=nothing, total=nothing, available=size(2_097_152)),
+        ram=(RamBlock(banks="SRAM1", size=size(196_608), used=nothing, arena=size(91_232)),),
+        operators=(
+            OperatorWork(
+                index=0, subgraph=0, type="CONV_2D", version=3, registered=True, instructions=nothing,
+                macs=Metric(value=1_000_000, unit="multiply-accumulate", mode="predicted", source="shapes"),
+            ),
+        ),
+        macs=Metric(value=1_000_000, unit="multiply-accumulate", mode="predicted", source="shapes"),
+        outputs=(Output(name="scores", dtype="int8", shape=(1, 10), sha256="0" * 64),),
+        notes=("an emulator stood for the board",),
+    )  # fmt: skip
+
+
+def all_documents() -> dict[str, Result]:
+    """Every result that each format must show."""
+    recorded = {name: result(name) for name in NAMES}
+    return {**recorded, "whole": whole(), "bare": bare(), "microcontroller": microcontroller(), "hostile": hostile()}
