@@ -294,7 +294,7 @@ def test_the_minimal_spec_loads(tmp_path: Path) -> None:
         (priced(amount=-1.0), "price.amount: -1.0 cannot be right; write a price, e.g. 35.0"),
         (
             priced(date="May 2024"),
-            "price.date: 'May 2024' cannot be right; write when it was listed, e.g. \"2024-06-24\"",
+            "price.date: 'May 2024' is not of the right form; write when it was listed, e.g. \"2024-06-24\"",
         ),
         (changed("power", idle_watts="2.7"), "power.idle_watts: is text; write watts, e.g. 2.7"),
         (changed("power", idle_watts=float("inf")), "power.idle_watts: inf cannot be right; write watts, e.g. 2.7"),
