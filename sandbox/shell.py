@@ -69,7 +69,8 @@ class ShellOutcome:
 def run_shell(request: ShellRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> ShellOutcome:
     """Run the command to its end, on the standard streams of this process. ``run_dir`` is what it can write to.
 
-    Raises `UsageError` for a program that the device has not, `HostError` for a host that cannot emulate.
+    Raises `UsageError` for a program that the device has not, `HostError` for a host that cannot emulate or whose disk
+    is full.
     """
     device = load_device(request.device, data_directory("device_specs"))
     os = select_os(device, request.os)
@@ -83,9 +84,11 @@ def run_shell(request: ShellRequest, run_dir: Path, builder: ImageBuilder, prote
     problem = engine.probe()
     if problem is not None:
         raise HostError(f"engine {engine.name}: {problem.reason}", hint=problem.hint)
-    (run_dir / COUNTS).mkdir(parents=True, exist_ok=True)
-    job = _job(request, command, device=device, os=os, image=image, run_dir=run_dir, python_path=python_path)
-    outcome = engine.run(job, threading.Event())
+    with rundir.on_disk(run_dir):
+        (run_dir / COUNTS).mkdir(parents=True, exist_ok=True)
+        job = _job(request, command, device=device, os=os, image=image, run_dir=run_dir, python_path=python_path)
+        rundir.require_room(run_dir)
+        outcome = engine.run(job, threading.Event())
     return ShellOutcome(outcome=outcome, processes=_processes(run_dir / COUNTS), tick_ns=core_tick(device))
 
 

@@ -1,6 +1,7 @@
-"""``python -m tests.compare_memory [FOLDER]``: predict and emulate peaks of many models, for docs/memory_predictions.md.
+"""``python -m tests.compare_memory [FOLDER]``: predict and emulate many models, for docs/memory_predictions.md.
 
-The models are those of the zoo and, in ``FOLDER``, those of MLPerf Tiny. Each model runs once on a Raspberry Pi 4 with the local engine; the prediction is that of `edge-sandbox check`.
+The models are those of the zoo and, in ``FOLDER``, those of MLPerf Tiny. Each runs once on a Raspberry Pi 4 with the
+local engine; the prediction is that of `edge-sandbox check`.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ def main() -> None:
     wanted = [(case, None) for case in cases()] + [(case, folder) for case in (trained(folder) if folder else ())]
     for case, place in wanted:
         rows.append(measure(case, builder, place))
-        sys.stdout.write(f"{case.model} {case.runtime} {case.image}: {rows[-1].error:+.1%}\n")
+        last = rows[-1]
+        sys.stdout.write(f"{case.model} {case.runtime} {case.image}: {last.emulated:.0f} bytes, {last.error:+.1%}\n")
         sys.stdout.flush()
     TABLE.write_text(render(rows), encoding="utf-8")
 

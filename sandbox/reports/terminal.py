@@ -176,11 +176,8 @@ def _operators(result: Result) -> Iterator[Text]:
         yield row("native", f"unknown of {len(result.ops)} in the model: none was seen to its end")
     for kind, detail in dict.fromkeys((op.type, op.detail) for op in result.ops if op.status == "missing"):
         told = detail and any(detail in reason for reason in result.verdict.reasons)
-        yield row(
-            "missing",
-            f"{clean(kind)}: {'see the verdict' if told else clean(detail or 'not in this build')}",
-            style="red",
-        )
+        why = "see the verdict" if told else clean(detail or "not in this build")
+        yield row("missing", f"{clean(kind)}: {why}", style="red")
     if result.ops_unavailable and ran:
         yield row("note", clean(result.ops_unavailable))
     yield from _slowest(result.ops)

@@ -26,7 +26,9 @@ from sandbox.engines.base import (
 from sandbox.engines.guard import Guard
 from sandbox.image.emulator import host_architecture, system_mode
 from sandbox.image.store import BuiltImage
-from sandbox.profilers.counts import Counters, parse_counters
+from sandbox.metrics import Metric
+from sandbox.profilers.allocator import allocator_phases
+from sandbox.profilers.counts import Counters, parse_counters, parse_marks
 from tests import host
 from tests.programs import build_program
 from tests.programs.hand_counts import HAND_COUNTS
@@ -259,3 +261,31 @@ def test_counts_are_the_processors_own(local: Bench, tmp_path: Path) -> None:
         pytest.skip("this host counts no instructions")
     (thread,) = local.program(program, "bookworm-amd64").only.threads
     assert thread.retired == pytest.approx(int(number), rel=1e-3)
+
+
+@pytest.mark.engine("local")
+@pytest.mark.parametrize("image_id", ["bookworm-arm64", "bookworm-armhf", "bullseye-arm64"])
+def test_the_allocator_s_calls_and_holes(local: Bench, image_id: str) -> None:
+    """As many as the program made: by all threads, in either word size, with mallinfo2 and with mallinfo."""
+    image = host.builder().build(image_id)
+    guest = Mount(source=host.builder().guest_code(image), target="/edge/guest")
+    program = Mount(source=PROGRAMS / "allocator_calls.py", target=PROGRAM)
+    job = local.job(image, (f"/usr/bin/python{image.spec.python}", PROGRAM), guest, program, clock=False, cpu="max")
+    counted = local.run(job)
+    assert counted.outcome.exit_code == 0, counted.outcome.stderr
+    (marks,) = (parse_marks(file.read_bytes()) for file in (job.run_dir / COUNTS).glob("*.marks"))
+    report = json.loads(counted.outcome.stderr)
+    _start, load, allocate, inference = allocator_phases(report, marks.calls, mode="emulated")
+    few = 60  # what Python itself asks for meanwhile
+    for quantity, expected in (
+        (load.calls, 1000),
+        (allocate.frees, 500),
+        (inference.calls, 1000),
+        (inference.frees, 1000),
+    ):
+        assert isinstance(quantity, Metric)
+        assert expected <= quantity.value < expected + few
+    for row, holes in ((load, 0), (allocate, 500 * 50_000)):
+        assert isinstance(row.fragmentation, Metric)
+        assert row.fragmentation.value == pytest.approx(holes, abs=200_000)
+    assert counted.only.asked_bytes == 32 << 20

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 COMMAND = Path(sys.executable).with_name("edge-sandbox")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -39,3 +43,26 @@ def assert_refused(done: subprocess.CompletedProcess[str], code: int, *texts: st
     assert "Traceback" not in done.stderr
     for text in texts:
         assert text in done.stderr
+
+
+def mentioning(text: str) -> list[str]:
+    """Command lines of all processes that name ``text``."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in line:
+            lines.append(line)
+    return lines
+
+
+def wait_for(condition: Callable[[], T | None]) -> T:
+    """What the condition gives once that is something."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("waited for a minute")

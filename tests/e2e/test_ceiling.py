@@ -32,6 +32,14 @@ def test_the_least_memory_of_an_example() -> None:
     assert len(_variants(EXAMPLE_TFLITE)) == 1
 
 
+@pytest.mark.engine("docker")
+def test_the_least_memory_by_docker(tmp_path: Path) -> None:
+    model = tmp_path / "tiny_conv_fp32.tflite"
+    model.write_bytes(zoo.make(model.name))
+    (variant,) = _variants(model, "--engine", "docker")
+    assert 14e6 < variant["minimum"]["value"] < 22e6
+
+
 @pytest.mark.engine("local")
 def test_the_least_memory_of_mobilenet_v2(tmp_path: Path) -> None:
     model = tmp_path / "mobilenet_v2.tflite"

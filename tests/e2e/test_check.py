@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests import zoo
+from tests.zoo.onnx_models import outside_weights_onnx
 
-from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, assert_refused, edge_sandbox
+from .cli import COMMAND, EXAMPLE_ONNX, EXAMPLE_TFLITE, assert_refused, edge_sandbox
 
 pytestmark = pytest.mark.subprocess
 
@@ -25,6 +29,34 @@ def test_a_model_that_fits(model: Path, tmp_path: Path) -> None:
     for word in ("predicted", "available", "set by", "READY"):
         assert word in done.stdout
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+def test_a_model_of_a_gigabyte_is_not_read(kind: str, tmp_path: Path) -> None:
+    """Its file has holes where the weights would be: what counts is that nobody looks there."""
+    model = tmp_path / f"large.{kind}"
+    if kind == "tflite":
+        model.write_bytes(zoo.make("tiny_conv_fp32.tflite"))
+        os.truncate(model, 1 << 30)
+    else:
+        content, length = outside_weights_onnx(16384)
+        model.write_bytes(content)
+        (tmp_path / "weights.bin").touch()
+        os.truncate(tmp_path / "weights.bin", length)
+    small, large = (_used(each) for each in (EXAMPLE_ONNX if kind == "onnx" else EXAMPLE_TFLITE, model))
+    assert large.ru_maxrss < small.ru_maxrss + 50_000, "in kB"
+    assert large.ru_utime < 2 * small.ru_utime + 0.5
+
+
+def _used(model: Path) -> resource.struct_rusage:
+    """What the command took for a model on a device with 8 GB."""
+    with subprocess.Popen(
+        [str(COMMAND), "check", str(model), "--device", "rpi5"], stdout=subprocess.DEVNULL
+    ) as running:
+        _pid, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    assert running.returncode == 0
+    return used
 
 
 def test_json_in_a_file_and_the_exit_code_of_one_that_does_not_fit(tmp_path: Path) -> None:

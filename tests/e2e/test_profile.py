@@ -18,7 +18,7 @@ import pytest
 from sandbox.result import schema
 from tests import zoo
 
-from .cli import COMMAND, EXAMPLE_ONNX, EXAMPLE_TFLITE, edge_sandbox
+from .cli import COMMAND, EXAMPLE_ONNX, EXAMPLE_TFLITE, edge_sandbox, mentioning, wait_for
 
 
 def _model(folder: Path, name: str) -> Path:
@@ -148,6 +148,12 @@ def test_a_model_that_does_not_fit_its_memory(tmp_path: Path) -> None:
     document = _profile(model, "rpi4b", "--memory", "200M", code=1)
     assert document["verdict"]["status"] == "not_ready"
     assert "out of memory during warmup" in document["verdict"]["reasons"][0]
+    exhausted = document["out_of_memory"]
+    assert (exhausted["kind"], exhausted["under_way_seen"]) == ("kernel", True)
+    assert exhausted["under_way"] in {f"{op['type']} (operator {op['index']})" for op in document["ops"]} | {
+        f"{op['type']} {op['name']} (operator {op['index']})" for op in document["ops"]
+    }
+    assert exhausted["asked"]["value"] > 100e6
     assert _check(document, "memory")["status"] == "fail"
     assert document["latency"]["mean"] == {"unavailable": "the model did not run to its end"}
     assert _profile(model, "rpi4b", "--memory", "450M")["verdict"]["status"] == "ready", (
@@ -236,7 +242,7 @@ def _interrupted(tmp_path: Path, options: list[str], number: signal.Signals, cod
     with subprocess.Popen(
         argv, env={**os.environ, "TMPDIR": str(temporary)}, stderr=subprocess.PIPE, start_new_session=True, text=True
     ) as running:
-        run_folder = _wait_for(lambda: next(temporary.glob("edge-sandbox-*/heap/stderr.txt"), None))
+        run_folder = wait_for(lambda: next(temporary.glob("edge-sandbox-*/heap/stderr.txt"), None))
         time.sleep(2)  # deep in the emulated run
         assert _running(run_folder.parents[1], options)
         running.send_signal(number)
@@ -245,42 +251,20 @@ def _interrupted(tmp_path: Path, options: list[str], number: signal.Signals, cod
     if code == 130:
         assert errors.splitlines()[-1] == "edge-sandbox: interrupted; nothing was left running"
         assert "Traceback" not in errors
-    _wait_for(
+    wait_for(
         lambda: (
             not _running(run_folder.parents[1], options) and not list(temporary.iterdir()) and not _cgroups() - before
         )
     )
 
 
-def _wait_for(condition: Any) -> Any:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("waited for a minute")
-
-
 def _running(run_folder: Path, options: list[str]) -> list[str]:
     """What runs for that folder: command lines that name it, or the containers that mount it."""
     if "docker" not in options:
-        return _mentioning(str(run_folder))
+        return mentioning(str(run_folder))
     containers = docker.from_env().containers.list(filters={"label": "edge-sandbox"})
     mounts = [(c.name or "", mount["Source"]) for c in containers for mount in c.attrs["Mounts"]]
     return [name for name, source in mounts if source.startswith(str(run_folder))]
-
-
-def _mentioning(text: str) -> list[str]:
-    """Command lines of all processes that name ``text``."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if text in line:
-            lines.append(line)
-    return lines
 
 
 def _cgroups() -> set[Path]:

@@ -14,7 +14,9 @@ import pytest
 
 from sandbox.errors import DataFileError, HostError, RunError, UsageError
 from sandbox.image.spec import load_spec
+from sandbox.reports import json
 from sandbox.resources import data_directory
+from tests.unit.recorded import result
 
 from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, edge_sandbox
 
@@ -66,6 +68,7 @@ def test_commands_of_the_usage_block(command: str, tmp_path: Path) -> None:
     assert words.pop(0) == "edge-sandbox"
     board = tmp_path / "my-board.toml"
     board.write_text('base = "rpi4b"\nname = "My board"\n')
+    (tmp_path / "result.json").write_text(json.render(result("ready")))
     (tmp_path / "benchmark.py").write_text("import time; print(time.perf_counter())")
     here = {"model.onnx": EXAMPLE_ONNX, "model.tflite": EXAMPLE_TFLITE, "./my-board.toml": board}
     arguments = [here.get(word, word) for word in words]

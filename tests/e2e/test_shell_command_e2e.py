@@ -9,12 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from .cli import COMMAND, EXAMPLE_TFLITE, assert_refused, edge_sandbox
+from .cli import COMMAND, EXAMPLE_TFLITE, assert_refused, edge_sandbox, mentioning, wait_for
 
 pytestmark = pytest.mark.engine("local")
 
@@ -149,26 +148,9 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
         assert running.stdout
         assert running.stdout.readline() == "on\n"
         (run_folder,) = temporary.iterdir()
-        assert _mentioning(str(run_folder))
+        assert mentioning(str(run_folder))
         running.send_signal(signal.SIGINT)
         _output, errors = running.communicate(timeout=60)
     assert running.returncode == 130
     assert errors.splitlines()[-1] == "edge-sandbox: interrupted; nothing was left running"
-    deadline = time.monotonic() + 30
-    while (_mentioning(str(run_folder)) or any(temporary.iterdir())) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not _mentioning(str(run_folder))
-    assert not list(temporary.iterdir())
-
-
-def _mentioning(text: str) -> list[str]:
-    """Command lines of all processes that name ``text``."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if text in line:
-            lines.append(line)
-    return lines
+    wait_for(lambda: not mentioning(str(run_folder)) and not list(temporary.iterdir()))

@@ -150,3 +150,18 @@ def model_of(graph: onnx.GraphProto) -> bytes:
     model = helper.make_model(graph, producer_name="edge-sandbox zoo", opset_imports=opsets, ir_version=_IR_VERSION)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def outside_weights_onnx(size: int) -> tuple[bytes, int]:
+    """(a product with a matrix of ``size`` × ``size``, bytes of that matrix in the file ``weights.bin`` beside it)."""
+    length = size * size * 4
+    matrix = TensorProto(name="matrix", data_type=TensorProto.FLOAT, dims=[size, size])
+    matrix.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", str(length))):
+        matrix.external_data.add(key=key, value=value)
+    info, shape = helper.make_tensor_value_info, (1, size)
+    product = helper.make_node("MatMul", ["input", "matrix"], ["output"], name="product")
+    inputs, outputs = [info("input", TensorProto.FLOAT, shape)], [info("output", TensorProto.FLOAT, shape)]
+    graph = helper.make_graph([product], "outside", inputs, outputs, [matrix])
+    opsets = [helper.make_opsetid("", _OPSET)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString(), length
