@@ -39,7 +39,10 @@ DirectoryOption = Annotated[
 
 @app.command(name="list")
 def list_calibrations(directory: DirectoryOption = None) -> None:
-    """List all calibrations with rows, error on left-out families, and the width of the interval."""
+    """List all calibrations with rows, error on left-out families, and the width of the interval.
+
+    Example: edge-sandbox calibration list
+    """
     from sandbox.calibration import load_calibrations  # noqa: PLC0415
     from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
@@ -57,7 +60,10 @@ def show(
     calibration: Annotated[str, typer.Argument(help="Id (see `calibration list`).", show_default=False)],
     directory: DirectoryOption = None,
 ) -> None:
-    """Show a calibration: what it is for, its numbers, its errors, its sources."""
+    """Show a calibration: what it is for, its numbers, its errors, its sources.
+
+    Example: edge-sandbox calibration show rpi4b/tflite-runtime-2.14.0-xnnpack-fp32-1t
+    """
     from sandbox.calibration import load_calibrations  # noqa: PLC0415
     from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
@@ -75,7 +81,10 @@ def show(
 
 @app.command()
 def errors(directory: DirectoryOption = None) -> None:
-    """Print how well left-out rows are predicted, as the Markdown table of docs/calibration.md."""
+    """Print how well left-out rows are predicted, as the Markdown table of docs/calibration.md.
+
+    Example: edge-sandbox calibration errors
+    """
     from sandbox.fit_files import error_table  # noqa: PLC0415
 
     for line in error_table(_folder(directory), data_directory("device_specs")):
@@ -147,6 +156,8 @@ def measure(
     """Time a fixed suite of models and operators on this very board, to fit a calibration from or to send in.
 
     Run it on the board, without other programs, for about five minutes; clocks and temperatures are written down too.
+
+    Example: edge-sandbox calibration measure mine.json --device rpi4b
     """
     from sandbox.board import measure as run_suite  # noqa: PLC0415
     from sandbox.engines.guard import guard  # noqa: PLC0415
@@ -180,7 +191,10 @@ def measure(
 
 @app.command()
 def check(directory: DirectoryOption = None) -> None:
-    """Fit all calibrations again: exit code 3 when a file differs from what its rows and counts give."""
+    """Fit all calibrations again: exit code 3 when a file differs from what its rows and counts give.
+
+    Example: edge-sandbox calibration check
+    """
     from sandbox.fit_files import differences, fit_all  # noqa: PLC0415
     from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
@@ -209,7 +223,10 @@ def count(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
-    """Count the published models under emulation again; takes hours for all, and keeps what is done."""
+    """Count the published models under emulation again; takes hours for all, and keeps what is done.
+
+    Example: edge-sandbox calibration count cortex-a72-tflite-runtime-2.14.0-xnnpack-1t
+    """
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.model_counts import read_counts, render_counts  # noqa: PLC0415
     from sandbox.progress import Silent  # noqa: PLC0415

@@ -42,9 +42,12 @@ class HostRun:
     failure: Failure | None
 
 
-def analyse(run_dir: Path) -> Result:
-    """The result of a run folder. Raises `DataFileError` for a damaged folder, `UsageError` for wrong inputs."""
-    record = read_record(run_dir)
+def analyse(run_dir: Path, record: MicrocontrollerRecord | None = None) -> Result:
+    """The result of a run folder. Raises `DataFileError` for a damaged folder, `UsageError` for wrong inputs.
+
+    ``record``: what was run, where that is not to be read from the folder.
+    """
+    record = record or read_record(run_dir)
     ran = read_host_run(run_dir) if record.engine else None
     found = read_runner(run_dir)
     return assemble(record, ran) if found is None else with_runner(assemble(record, ran), found)

@@ -128,8 +128,12 @@ def test_no_circles() -> None:
         pytest.fail("imports go round: " + " → ".join(reversed(error.args[1])))
 
 
-def test_the_package_itself_imports_nothing_of_ours() -> None:
-    assert imports("sandbox") == frozenset()
+@pytest.mark.subprocess
+def test_the_package_itself_imports_nothing_of_ours_before_it_is_asked_for_something() -> None:
+    assert imports("sandbox") == {"sandbox.library"}
+    code = "import sandbox, sys; print([name for name in sys.modules if name.startswith('sandbox.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
