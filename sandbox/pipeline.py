@@ -24,7 +24,7 @@ from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
 from .engines.unisolated import UnisolatedEngine
-from .errors import DataFileError, HostError
+from .errors import DataFileError, HostError, UsageError
 from .graph import ModelGraph, read_dataflow, read_model
 from .host import host_facts
 from .image.build import ImageBuilder
@@ -32,6 +32,7 @@ from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
 from .microcontroller import profile as microcontroller
 from .microcontroller.board import is_microcontroller
+from .microcontroller.record import has_record
 from .plan import (
     ProfileRequest,
     check_npz,
@@ -100,10 +101,10 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
-    if is_microcontroller(request.device, data_directory("device_specs")):
-        return microcontroller.profile(request, run_dir, builder, protector)
     if request.engine == "replay":
-        return replay(request, run_dir)
+        return microcontroller.replay(request, run_dir) if has_record(run_dir) else replay(request, run_dir)
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.profile(request, run_dir, builder, protector, cancel)
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
@@ -211,6 +212,11 @@ def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
 def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:
     """The engine asked for; ``auto`` is native on an ARM host, else local. Raises `HostError` if it cannot work."""
     name: EngineName
+    if request.engine == "qemu-system" or request.engine == "renode":  # noqa: PLR1714  # mypy narrows by this
+        raise UsageError(
+            f"--engine {request.engine} runs microcontrollers, and {request.device} is none",
+            hint="leave it out, or use --engine local",
+        )
     if request.engine == "auto":
         name = "native" if host_architecture() == "arm64" and request.isolated else "local"
     else:
@@ -325,6 +331,7 @@ def record_of(plan: Plan) -> RunRecord:
             name=plan.engine.name, emulator_digest=plan.emulator.digest, isolated=plan.request.isolated
         ),
         inputs=f"random (seed {plan.request.seed})" if inputs == "random" else Path(inputs).name,
+        parity=plan.request.parity,
         caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
         needs=plan.needs,

@@ -170,6 +170,8 @@ class RunRecord(_Frozen):
     engine: EngineRecord
     inputs: str
     """``random (seed 0)``, ``zeros`` or the name of the npz file."""
+    parity: bool = False
+    """Whether outputs were to be compared."""
     caches: bool
     """Whether the operator run modelled the device's data caches."""
     jobs: tuple[str, ...]
