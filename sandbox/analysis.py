@@ -16,10 +16,10 @@ from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
-from .measurements import Code, Op
+from .measurements import Code, Counts, Op
 from .memory_notes import memory_notes
 from .metrics import Metric, Mode, Quantity, Unavailable
-from .plan import VALGRIND_PAGE_BYTES
+from .plan import ONE_THREAD, VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
 from .profilers.counts import Marks, Work
 from .profilers.last_seen import last_seen
@@ -107,7 +107,9 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         ),
         memory=measured,
         heap=heap.with_allocator(_heap(run_dir, record, failure), report, marks, outcome.emulator),
-        latency=_latency(record, report, works, outcome, failure, source=source),
+        latency=_latency(record, report, works, outcome, failure, source=source).model_copy(
+            update={"work": None if failure else _one_thread(run_dir, record)}
+        ),
         ops=rows,
         ops_unavailable=ops_unavailable,
         operator_memory=_operator_memory(record),
@@ -229,6 +231,18 @@ def _marks(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) ->
     if outcome.emulator is None:
         return _NOT_EMULATED
     return inference.read_marks(job_dir, report, outcome.stderr)
+
+
+def _one_thread(run_dir: Path, record: RunRecord) -> Counts | None:
+    """What the inference costs on one thread; None where that was not counted."""
+    if _job_problem(run_dir, record, ONE_THREAD) is not None:
+        return None
+    folder = run_dir / ONE_THREAD
+    outcome = rundir.read_outcome(folder)
+    marks = _marks(folder, rundir.read_runner_report(folder), outcome)
+    if isinstance(marks, str):
+        return None
+    return inference.inference_counts(inference.counted_inferences(marks), _counted_by(outcome))
 
 
 def _operator_counts(

@@ -29,12 +29,15 @@ from .image.store import BuiltImage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-JobName = Literal["latency", "operators", "heap"]
+JobName = Literal["latency", "operators", "heap", "one-thread"]
 JOB_NAMES: tuple[JobName, ...] = ("latency", "operators", "heap")
+ONE_THREAD: JobName = "one-thread"
+"""Beside a latency run of several threads: the same inference on one, which is the work without what threads do to find
+it. Calibrations are fitted to such counts."""
 
 _FORMATS: Mapping[str, str] = {"tflite-runtime": "tflite", "ai-edge-litert": "tflite", "onnxruntime": "onnx"}
 _GUEST_CODE, _GUEST_MODEL, _GUEST_NPZ = "/edge/guest", "/edge/model", "/edge/input.npz"
-_REPEAT: Mapping[JobName, tuple[int, int]] = {"operators": (1, 1), "heap": (0, 1)}
+_REPEAT: Mapping[JobName, tuple[int, int]] = {"operators": (1, 1), "heap": (0, 1), ONE_THREAD: (1, 1)}
 """Warm-up and counted inferences of the other jobs. One is enough: instructions and allocations repeat."""
 _FINE_TICK = (1000, 1)
 """A microsecond for each instruction: profilers inside the runtimes round to microseconds, and nothing is lost so."""
@@ -54,7 +57,7 @@ class ProfileRequest:
     runtime: str | None = None
     """``name`` or ``name@version``."""
     os: str | None = None
-    engine: EngineName | Literal["auto"] = "auto"
+    engine: EngineName | Literal["auto", "qemu-system", "renode"] = "auto"
     threads: int = 1
     memory_bytes: int | None = None
     reserve_bytes: int = 0
@@ -84,6 +87,10 @@ class ProfileRequest:
     latency_budget_seconds: float | None = None
     """The longest an inference may take on the device, if that is a question."""
     mirror: str | None = None
+    tflm: Path | None = None
+    """Microcontrollers: a folder with TFLM's static library and headers, to run the model on the emulated core too."""
+    renode: str | None = None
+    """Microcontrollers: the Renode to use, a program or ``docker``; None for what this host has."""
 
 
 def choose_runtime(requested: str | None, graph: ModelGraph, offered: tuple[str, ...]) -> tuple[str, str | None]:
@@ -233,7 +240,9 @@ def plan_jobs(
     if not emulated:  # else the engine has the emulator preload it
         env |= {"LD_PRELOAD": GUEST_FAULT_LIBRARY, "EDGE_FAULT": f"{GUEST_RUN_DIR}/{FAULT}"}
     jobs = []
-    for job_name in request.jobs:
+    # an estimate needs to know the operators' kernels, too: without them this count is for nothing
+    beside = emulated and request.threads > 1 and {"latency", "operators"} <= set(request.jobs)
+    for job_name in (*request.jobs, ONE_THREAD) if beside else request.jobs:
         folder = run_dir / job_name
         (folder / COUNTS).mkdir(parents=True, exist_ok=True)
         counting = _counting(job_name, device, native_parts, caches=request.caches) if emulated else None
@@ -320,14 +329,14 @@ def _write_request(
         "model": model,
         "format": format_and_runtime[0],
         "runtime": format_and_runtime[1],
-        "threads": request.threads,
+        "threads": 1 if job == ONE_THREAD else request.threads,
         "warmup": warmup,
         "repeat": repeat,
         "seed": request.seed,
         "inputs": "npz" if own_input else request.inputs,
         "npz": _GUEST_NPZ if own_input else None,
         "shapes": {name: list(shape) for name, shape in shapes.items()},
-        "profile": job,
+        "profile": "latency" if job == ONE_THREAD else job,
         "delegates": "reference" if request.reference_kernels else "default" if request.delegates else "none",
         "tensors": list(request.tensors),
         "counted": counted,

@@ -147,6 +147,8 @@ class Latency(_Frozen):
     """Time of an inference on the guest's clock: one cycle for each instruction until a calibration says more."""
 
     counts: Counts
+    work: Counts | None = None
+    """The same inference on one thread, where several ran: without what threads do to find work."""
     mean: Quantity
     p95: Quantity
     throughput: Quantity

@@ -72,8 +72,8 @@ def test_commands_of_the_usage_block(command: str, tmp_path: Path) -> None:
     (tmp_path / "benchmark.py").write_text("import time; print(time.perf_counter())")
     here = {"model.onnx": EXAMPLE_ONNX, "model.tflite": EXAMPLE_TFLITE, "./my-board.toml": board}
     arguments = [here.get(word, word) for word in words]
-    if words[0] == "ceiling":
-        pytest.skip("several runs: tests/e2e/test_ceiling.py has them")
+    if words[0] in {"ceiling", "compare"}:
+        pytest.skip("several runs: test_ceiling.py and test_compare_command.py have them")
     if words[0] == "profile" and "--dry-run" not in words:
         arguments.append("--dry-run")
     done = edge_sandbox(*arguments, cwd=tmp_path)
