@@ -38,6 +38,7 @@ ON_CORTEX_M4F: dict[tuple[str, Kernels], int] = {  # smallest working arena, TFL
     ("ad01_int8", "reference"): 2_704,
     ("str_ww_ref_model", "reference"): 15_264,
     ("pretrainedResnet_quant", "reference"): 54_352,
+    ("vww_96_int8", "reference"): 100_672,
     ("vww_96_float", "reference"): 321_808,
     ("vww_96_float", "cmsis-nn"): 299_968,
 }
