@@ -50,6 +50,8 @@ def explain(
     if trace.guest_peak_bytes is not None:
         mode = "measured" if outcome.emulator is None else "emulated"
         own = trace.guest_peak_bytes - (trace.guest_files_bytes or 0)  # the kernel drops pages of files first
+        if outcome.out_of_memory:  # until it is seen it may take more than the device would have given
+            own = min(own, record.device.memory_limit_bytes)
         held = Metric(value=own, unit="byte", mode=mode, source="the guest's peak until then, pages of files left out")
     kind = _kind(outcome, said[:_LONGEST])
     seen = seen if seen and outcome.out_of_memory else LastSeen()

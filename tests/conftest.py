@@ -8,6 +8,7 @@ import pytest
 
 from sandbox import process
 from sandbox.engines.base import EngineName
+from sandbox.microcontroller.board import EmulatorName
 from tests import browser, host
 
 _BROWSER = "browser"
@@ -19,13 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require-engines",
         default="",
         metavar="NAMES",
-        help="what must work here, of local,docker,native,browser: its tests fail where they would be skipped",
+        help="what must work here, of local,docker,native,qemu-system,renode,browser: its tests fail, not skip",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = {}
-    known = (*host.REAL, _BROWSER)
+    known = (*host.REAL, *host.EMULATORS, _BROWSER)
     unknown = _required(config) - set(known)
     if unknown:
         raise pytest.UsageError(f"--require-engines: no engine {', '.join(sorted(unknown))}; " + ", ".join(known))
@@ -36,7 +37,7 @@ def outside_programs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     """Skip or fail tests of an engine that this host has not; forbid programs to tests that announce none."""
     marker = request.node.get_closest_marker("engine")
     if marker is not None:
-        need_engine(request.config, cast("EngineName", marker.args[0]))
+        need_engine(request.config, cast("EngineName | EmulatorName", marker.args[0]))
     elif request.node.get_closest_marker(_BROWSER) is not None:
         _need(request.config, _BROWSER, browser.left_out())
     elif request.node.get_closest_marker("subprocess") is None:
@@ -44,7 +45,7 @@ def outside_programs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
             monkeypatch.setattr(process, name, _forbidden)
 
 
-def need_engine(config: pytest.Config, name: EngineName) -> None:
+def need_engine(config: pytest.Config, name: EngineName | EmulatorName) -> None:
     """Skip the test, with the reason, when this host cannot run the engine; fail it when the engine is required."""
     _need(config, name, host.left_out(name))
 

@@ -160,8 +160,12 @@ def _arena(flow: Dataflow, extra: Sequence[Workspace], in_place: Mapping[str, In
 def _tflite_parts(graph: ModelGraph, kept: Sequence[Workspace]) -> tuple[Part, ...]:
     packed = sum(each.size_bytes for each in kept if each.kind == "packed weights")
     rows = sum(each.size_bytes for each in kept if each.kind == "indirection buffer")
+    unpacked = max((each.size_bytes for each in kept if each.kind == "unpacked weights"), default=0)
+    blocks = max((each.size_bytes for each in kept if each.kind == "gemm blocks"), default=0)
     return (
         Part(name="weights", size_bytes=graph.weights_bytes, source="pages of the mapped model file"),
+        Part(name="unpacked weights", size_bytes=unpacked, source="zeros that a convolution of int8 allocates"),
+        Part(name="gemm blocks", size_bytes=blocks, source="operands as gemmlowp packs them"),
         Part(name="packed weights", size_bytes=packed, source="XNNPACK's copy for its kernels"),
         Part(name="indirection buffers", size_bytes=rows, source="XNNPACK's pointers to the rows of convolutions"),
     )

@@ -12,6 +12,8 @@ from typing import Literal
 
 from sandbox.graph.dataflow import LEFT_OUT, Dataflow, Step, Value
 
+from .gemmlowp import Product, workspace_bytes
+
 _XNNPACK_DTYPES: Mapping[str, frozenset[str]] = {
     # The default delegate of tflite-runtime's wheels takes no quantised operator: these run in ruy and gemmlowp.
     "tflite-runtime": frozenset({"float32"}),
@@ -21,7 +23,9 @@ _PACKED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPO
 _TILE_PIXELS = 4
 """Output pixels that XNNPACK's convolutions for Arm compute at a time, at least (``mr`` of its microkernels)."""
 
-Kind = Literal["im2col", "col2im", "transposed operands", "packed weights", "indirection buffer"]
+Kind = Literal[
+    "im2col", "col2im", "transposed operands", "packed weights", "indirection buffer", "unpacked weights", "gemm blocks"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,8 @@ class Workspace:
     kind: Kind
     size_bytes: int
     in_arena: bool
-    """A temporary in the runtime's arena, alive during the step alone; else kept from loading to the end."""
+    """A temporary in the runtime's arena, alive during the step alone; else kept from loading to the end, but for
+    unpacked weights, which live as long as the step, and gemm blocks, which all steps share."""
 
 
 def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int) -> tuple[Workspace, ...]:
@@ -50,6 +55,8 @@ def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int) -> tuple[Wor
         else:
             needs = _by_own_kernels(step, operands, output)
             found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=True) for kind, size in needs]
+            needs = _by_int8_kernels(step, operands, output)
+            found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=False) for kind, size in needs]
     return tuple(found)
 
 
@@ -85,6 +92,23 @@ def _by_own_kernels(step: Step, operands: list[Value], output: Value) -> Iterato
         yield "col2im", prod(operands[2].shape[:3]) * prod(window) * (operands[1].shape or (0,))[0] * 4
     elif step.type == "BATCH_MATMUL":
         yield "transposed operands", sum(value.size_bytes or 0 for value in operands[:2])
+
+
+def _by_int8_kernels(step: Step, operands: list[Value], output: Value) -> Iterator[tuple[Kind, int]]:
+    """What kernels for 8-bit integers allocate by themselves.
+
+    Convolutions make room for weights of 4 bits in 8, and fill it with zeros, whatever the weights are
+    (tensorflow/lite/kernels/conv.cc, EvalQuantizedPerChannel).
+    """
+    if output.dtype not in {"int8", "uint8"} or len(operands) < 2 or output.shape is None:
+        return
+    weights = operands[1]
+    if step.type == "CONV_2D" and weights.dtype == "int8":
+        yield "unpacked weights", 2 * (weights.size_bytes or 0)
+    if step.type in {"CONV_2D", "FULLY_CONNECTED"} and weights.shape and output.shape:
+        rows = weights.shape[0]
+        depth = prod(weights.shape[1:])
+        yield "gemm blocks", workspace_bytes(Product(rows=rows, columns=prod(output.shape[:-1]), depth=depth))
 
 
 def _window(operands: list[Value]) -> tuple[int, int] | None:

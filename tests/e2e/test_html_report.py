@@ -15,13 +15,15 @@ from playwright.sync_api import Browser, Page
 from sandbox.reports import html
 from tests import browser
 from tests.record_runs import RECORDINGS, RUNS
-from tests.unit.reports.documents import bare, hostile, microcontroller, whole
+from tests.unit.recorded import microcontroller
+from tests.unit.reports.documents import bare, hostile, hostile_microcontroller, whole
 
 from .cli import edge_sandbox
 
 pytestmark = [pytest.mark.browser, pytest.mark.subprocess, pytest.mark.timeout(300)]
 
 MADE = {"whole": whole, "bare": bare, "microcontroller": microcontroller, "hostile": hostile}
+MADE["hostile_microcontroller"] = hostile_microcontroller
 DESK, PHONE = 1100, 360
 _WATCH = """
 window.violations = [];

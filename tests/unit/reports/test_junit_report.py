@@ -23,7 +23,7 @@ def test_to_the_letter(name: str) -> None:
     assert junit.render(result(name)) == expected, "if this is what you want, run python -m tests.renew"
 
 
-@pytest.mark.parametrize("name", ["whole", "bare", "microcontroller", "hostile", *NAMES])
+@pytest.mark.parametrize("name", ["whole", "bare", "microcontroller", "hostile", "hostile_microcontroller", *NAMES])
 def test_it_is_valid_and_has_a_case_for_each_check(name: str) -> None:
     given = all_documents()[name]
     text = junit.render(given)
