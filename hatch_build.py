@@ -49,6 +49,8 @@ def _part(kind: str, architecture: str, target: str, linking: tuple[str, ...]) -
 PARTS = (
     _part("plugin", "amd64", "x86_64-linux-gnu.2.17", _UNRESOLVED),
     _part("plugin", "arm64", "aarch64-linux-gnu.2.17", _UNRESOLVED),
+    _part("probe", "amd64", "x86_64-linux-gnu.2.17", _UNRESOLVED),
+    _part("probe", "arm64", "aarch64-linux-gnu.2.17", _UNRESOLVED),
     _part("clock", "arm64", "aarch64-linux-gnu.2.17", _RESOLVED),
     _part("clock", "armhf", "arm-linux-gnueabihf.2.17", _RESOLVED),  # zig's arm is ARMv7-A
     _part("clock", "amd64", "x86_64-linux-gnu.2.17", _RESOLVED),

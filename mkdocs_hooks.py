@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from sandbox import ceiling_result, check_result, comparison, result, verdict
 from sandbox.cli.main import app
 from sandbox.device import available_devices, load_device
+from sandbox.microcontroller.board import available_boards, load_board
 from sandbox.units import format_size
 
 _ROOT = Path(__file__).parent
@@ -86,6 +87,14 @@ def _devices() -> Iterator[str]:
         cpu = f"{device.cpu.cores} × {device.cpu.core}, {device.cpu.clock_hz / 1e9:.1f} GHz"
         images = ", ".join(os.image for os in device.os)
         yield f"| `{name}` | {device.name} | {cpu} | {format_size(device.ram_bytes)} | {images} |"
+    yield "\n## Microcontrollers\n"
+    yield "| id | board | core | RAM | flash |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name in available_boards(directory):
+        board = load_board(name, directory)
+        cpu = f"{board.cpu.core}, {board.cpu.clock_hz / 1e6:g} MHz"
+        sizes = f"{format_size(board.ram_bytes)} | {format_size(board.flash_bytes)}"
+        yield f"| `{name}` | {board.name} | {cpu} | {sizes} |"
 
 
 def _errors() -> Iterator[str]:

@@ -10,16 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import heap, illegal_instruction, out_of_memory, rundir, stats
+from . import heap, illegal_instruction, numpy_clash, out_of_memory, rundir, stats
 from .compatibility_checks import reached_check, with_run
 from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
 from .estimate import estimate
-from .measurements import Code, Op
+from .measurements import Code, Counts, Op
 from .memory_notes import memory_notes
 from .metrics import Metric, Mode, Quantity, Unavailable
-from .plan import VALGRIND_PAGE_BYTES
+from .plan import ONE_THREAD, VALGRIND_PAGE_BYTES
 from .profilers import inference, memory, ops
 from .profilers.counts import Marks, Work
 from .profilers.last_seen import last_seen
@@ -34,7 +34,7 @@ from .result import (
     Runtime,
     Tool,
 )
-from .verdict import Failure, failure_checks, find_failure, judge, memory_check
+from .verdict import Failure, failure_checks, find_failure, judge, memory_check, parity_checks
 
 _NOT_EMULATED = "the native engine runs on this host's own core: instructions are counted under emulation only"
 _ENDED_EARLY = "the model did not run to its end"
@@ -61,6 +61,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     _refuse_wrong_inputs(report)
     refused = rundir.read_fault(latency_dir) if outcome.signal == signal.SIGILL else None
     failure = illegal_instruction.explain(failure, refused, outcome, record)
+    failure = numpy_clash.explain(failure, outcome, report, record)
     seen = last_seen(run_dir, phases[-1][0] if phases else "start") if outcome.out_of_memory else None
     exhausted = out_of_memory.explain(failure, outcome, report, phases, record, seen=seen)
     if failure and exhausted:
@@ -72,6 +73,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     rows, ops_unavailable = _operators(run_dir, record, works, failure, emulated=emulated, source=source)
     native, delegated = (sum(row.status == status for row in rows) for status in ("native", "delegated"))
     measured = _memory(record, outcome, phases, emulated=emulated)
+    compared = rundir.read_parity(run_dir)
     compatibility = _compatibility(run_dir, rows, failure, emulated=emulated)
     of_the_run = failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated)
     if compatibility is not None and failure is None and (reached := reached_check(compatibility)):
@@ -86,6 +88,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
             enforced=outcome.limit_mechanism not in {"watchdog", "none"},
         ),
         *of_the_run,
+        *parity_checks(compared, asked=record.parity),
     )
     result = Result(
         tool=Tool(version=record.tool_version),
@@ -104,12 +107,15 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         ),
         memory=measured,
         heap=heap.with_allocator(_heap(run_dir, record, failure), report, marks, outcome.emulator),
-        latency=_latency(record, report, works, outcome, failure, source=source),
+        latency=_latency(record, report, works, outcome, failure, source=source).model_copy(
+            update={"work": None if failure else _one_thread(run_dir, record)}
+        ),
         ops=rows,
         ops_unavailable=ops_unavailable,
         operator_memory=_operator_memory(record),
         out_of_memory=exhausted,
         illegal_instruction=refused,
+        parity=compared,
         checks=checks,
         verdict=judge(checks),
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
@@ -225,6 +231,18 @@ def _marks(job_dir: Path, report: Mapping[str, Any] | None, outcome: Outcome) ->
     if outcome.emulator is None:
         return _NOT_EMULATED
     return inference.read_marks(job_dir, report, outcome.stderr)
+
+
+def _one_thread(run_dir: Path, record: RunRecord) -> Counts | None:
+    """What the inference costs on one thread; None where that was not counted."""
+    if _job_problem(run_dir, record, ONE_THREAD) is not None:
+        return None
+    folder = run_dir / ONE_THREAD
+    outcome = rundir.read_outcome(folder)
+    marks = _marks(folder, rundir.read_runner_report(folder), outcome)
+    if isinstance(marks, str):
+        return None
+    return inference.inference_counts(inference.counted_inferences(marks), _counted_by(outcome))
 
 
 def _operator_counts(

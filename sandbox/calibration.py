@@ -1,9 +1,9 @@
 """From counted instructions to time on the device: what a calibration is, and what it makes of counts.
 
-Seconds of an inference = issue slots × cycles a slot ÷ clock + bytes of weights × seconds a byte + operators × seconds
-an operator. Slots weigh instructions by class. The first factor belongs to the core, the second to the board, the third
-is the hand-over between threads, where there are several. All are fitted to measured times (`sandbox.fit`), for one
-kernel library, precision and number of threads.
+Seconds of an inference = issue slots × cycles a slot ÷ clock + what is beside instructions: bytes × seconds a byte,
+operators × seconds an operator (`Term`). Slots weigh instructions by class. Cycles belong to the core, seconds a byte
+to the board's memory, seconds an operator are the hand-over between threads, where there are several. All are fitted to
+measured times (`sandbox.fit`), for one kernel library, precision and number of threads.
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import DataFileError
+from .json_file import read_document
 from .measurements import InstructionClass
+from .record import Traffic
 
-Library = Literal["xnnpack", "ruy"]
+Library = Literal["xnnpack", "ruy", "gemmlowp", "mlas", "any"]
+"""Whose kernels; ``any``: a transfer for those that no calibration is of."""
 DType = Literal["fp32", "int8", "uint8"]
+Term = Literal["weight_byte", "operator", "activation_byte", "im2col_byte", "large_weight_byte"]
+"""What time may cost beside instructions."""
+TERMS: tuple[Term, ...] = get_args(Term)
+Amounts = Mapping[Term, float]
+"""How much of each an inference has; what is not known is absent."""
 
 MULTIPLY: frozenset[InstructionClass] = frozenset({"vector_fma", "vector_integer_multiply", "dot_product"})
 VECTOR: frozenset[InstructionClass] = frozenset({"vector_float", "vector_integer", "permute", "float", "crypto"})
@@ -29,6 +37,8 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _HINT = "make it again: edge-sandbox calibration fit"
+LONGEST_TAIL = 10.0
+"""A 95th percentile of more medians is the load of other programs, not the model's."""
 
 
 class _Frozen(BaseModel):
@@ -98,8 +108,10 @@ class Transfer(_Frozen):
     """Where a calibration without rows of its own device comes from."""
 
     source: str
-    """Id of the calibration."""
+    """Id of the calibration, or of several."""
     reason: str
+    error: Errors | None = None
+    """Of such transfers where both sides were measured."""
 
 
 class Calibration(_Frozen):
@@ -128,9 +140,13 @@ class Calibration(_Frozen):
     seconds_per_weight_byte: _NotNegative
     seconds_per_operator: _NotNegative
     """What it takes to set several threads to work and wait for the last; 0 with one."""
+    seconds_per_activation_byte: _NotNegative = 0.0
+    seconds_per_im2col_byte: _NotNegative = 0.0
+    seconds_per_large_weight_byte: _NotNegative = 0.0
+    """These three: see `sandbox.record.Traffic`."""
     interval: _Positive
     """Half the width of the 90 % interval, as a natural logarithm of the ratio to the estimate."""
-    tail: Annotated[float, Field(ge=1, le=10)] | None
+    tail: Annotated[float, Field(ge=1, le=LONGEST_TAIL)] | None
     """95th percentile over the median, where the sources print both."""
     slots_per_instruction: tuple[_NotNegative, _NotNegative]
     """The least and the most among the fitted models: outside, nothing was measured."""
@@ -139,11 +155,33 @@ class Calibration(_Frozen):
     provenance: Provenance | None
     notes: tuple[str, ...] = ()
 
-    def seconds(self, classes: Mapping[InstructionClass, int], weights_bytes: float, operators: int) -> float:
-        """Of an inference at the calibration's clock; ``operators``: how many the model file has."""
+    @property
+    def unseen(self) -> Errors | None:
+        """The error on what it had not seen: families, else models, else sides of a transfer; None: never measured."""
+        if self.evidence is not None:
+            return self.evidence.leave_one_family_out or self.evidence.leave_one_model_out
+        return self.transfer.error if self.transfer is not None else None
+
+    @property
+    def costs(self) -> Mapping[Term, float]:
+        """Seconds a unit of each term that costs any."""
+        found: dict[Term, float] = {term: getattr(self, f"seconds_per_{term}") for term in TERMS}
+        return {term: cost for term, cost in found.items() if cost > 0}
+
+    def seconds(self, classes: Mapping[InstructionClass, int], amounts: Amounts) -> float:
+        """Of an inference at the calibration's clock. ``amounts`` must hold what `costs` names."""
         cycles = self.slots.of(classes) * self.cycles_per_slot
-        beside = weights_bytes * self.seconds_per_weight_byte + operators * self.seconds_per_operator
-        return cycles / self.clock_hz + beside
+        return cycles / self.clock_hz + sum(cost * amounts[term] for term, cost in self.costs.items())
+
+
+def amounts(weights_bytes: float, operators: int, traffic: Traffic | None) -> Amounts:
+    """Of a model: constant bytes and operators of its file, and what its operators move, where that is known."""
+    found: dict[Term, float] = {"weight_byte": weights_bytes, "operator": operators}
+    if traffic is not None:
+        found["activation_byte"] = traffic.activation_bytes
+        found["im2col_byte"] = traffic.im2col_bytes
+        found["large_weight_byte"] = traffic.large_weight_bytes
+    return found
 
 
 def within(seconds: float, half_width: float) -> tuple[float, float]:
@@ -153,14 +191,7 @@ def within(seconds: float, half_width: float) -> tuple[float, float]:
 
 def read_calibration(path: Path) -> Calibration:
     """Read one file. Raises `DataFileError`."""
-    try:
-        found = Calibration.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataFileError(f"{path}: {error.strerror}", hint=_HINT) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataFileError(f"{path}: {where}: {first['msg']}", hint=_HINT) from error
+    found = read_document(path, Calibration, _HINT)
     if found.id != f"{path.parent.name}/{path.stem}":
         raise DataFileError(f"{path}: id: is {found.id!r}, the file is {path.parent.name}/{path.stem}", hint=_HINT)
     return found

@@ -21,6 +21,7 @@ from .compatibility.facts import load_index
 from .compatibility.install import newest_version
 from .compatibility_checks import static_checks
 from .device import DeviceSpec, OsChoice, load_device, select_os
+from .errors import UsageError
 from .graph import ModelGraph, read_model
 from .image.spec import Lock, load_lock, load_spec
 from .metrics import Metric, Quantity, Unavailable
@@ -55,6 +56,8 @@ class CheckRequest:
 def check(request: CheckRequest) -> CheckResult:
     """Judge a model by its file. Raises `UsageError` and `DataFileError` as `pipeline.prepare` does."""
     if is_microcontroller(request.device, data_directory("device_specs")):
+        if request.accelerators:
+            raise UsageError("--accelerator is for Linux devices", hint="leave it away for a microcontroller")
         return microcontroller.check(_as_profile(request))
     graph = read_model(request.model)
     device = load_device(request.device, data_directory("device_specs"))
@@ -64,7 +67,7 @@ def check(request: CheckRequest) -> CheckResult:
     name, wanted = choose_runtime(request.runtime, graph, tuple(runtime.name for runtime in spec.runtimes))
     build = (name, wanted or next(iter(lock.runtime_versions(name)), None) or _newest(name))
     shapes = resolve_shapes(graph, request.shapes)
-    plan = plan_for(graph, shapes, runtime=name, architecture=spec.architecture)
+    plan = plan_for(graph, shapes, runtime=name, architecture=spec.architecture, version=build[1])
     limit = budget(device, os, request.memory_bytes, request.reserve_bytes)
     memory = _predicted(graph, plan, _baseline(os, lock, build, images), limit)
     compatibility = examine(

@@ -10,7 +10,7 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -24,11 +24,15 @@ from .engines.guard import Guard
 from .errors import SandboxError
 from .graph import read_model
 from .image.build import ImageBuilder
+from .microcontroller.board import Microcontroller, is_microcontroller, load_board
+from .microcontroller.host import IMAGE as TFLM
 from .pipeline import profile
 from .plan import ProfileRequest
 from .resources import data_directory
 from .result import Result, Tool
 from .run_cache import RunCache, run_key
+
+Device = DeviceSpec | Microcontroller
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,7 @@ def compare(
     cache, requests = RunCache(builder.store), axes.requests(base)
     for model in dict.fromkeys(axes.models):
         read_model(model)
-    devices = {name: load_device(name, data_directory("device_specs")) for name in axes.devices}
+    devices = {name: _load(name) for name in axes.devices}
     found: dict[int, Cell | SandboxError] = {}
     missing: list[_Missing] = []
     for number, request in enumerate(requests, start=1):
@@ -97,7 +101,7 @@ def compare(
 
 
 def _run_all(
-    missing: list[_Missing], devices: dict[str, DeviceSpec], cache: RunCache, builder: ImageBuilder, protector: Guard
+    missing: list[_Missing], devices: Mapping[str, Device], cache: RunCache, builder: ImageBuilder, protector: Guard
 ) -> dict[int, Cell | SandboxError]:
     """Run cells side by side, as many at once as there are processors: of a run's jobs, the heap profile takes most
     of the time, and it has one thread."""
@@ -144,7 +148,7 @@ def _temporary(protector: Guard) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _cell(number: int, request: ProfileRequest, device: DeviceSpec, result: Result, *, cached: bool) -> Cell:
+def _cell(number: int, request: ProfileRequest, device: Device, result: Result, *, cached: bool) -> Cell:
     return Cell(
         number=number,
         model=str(request.model),
@@ -158,12 +162,12 @@ def _cell(number: int, request: ProfileRequest, device: DeviceSpec, result: Resu
     )
 
 
-def _failed(number: int, request: ProfileRequest, device: DeviceSpec, error: SandboxError) -> Cell:
+def _failed(number: int, request: ProfileRequest, device: Device, error: SandboxError) -> Cell:
     return Cell(
         number=number,
         model=str(request.model),
         device=device.id,
-        image=request.os or device.os[0].image,
+        image=request.os or (TFLM if isinstance(device, Microcontroller) else device.os[0].image),
         runtime=request.runtime or "default",
         threads=request.threads,
         hardware=_hardware(device),
@@ -173,7 +177,16 @@ def _failed(number: int, request: ProfileRequest, device: DeviceSpec, error: San
     )
 
 
-def _hardware(device: DeviceSpec) -> Hardware:
+def _load(name: str) -> Device:
+    directory = data_directory("device_specs")
+    return load_board(name, directory) if is_microcontroller(name, directory) else load_device(name, directory)
+
+
+def _hardware(device: Device) -> Hardware:
+    if isinstance(device, Microcontroller):
+        return Hardware(
+            ram_bytes=device.ram_bytes, cores=1, clock_hz=device.cpu.clock_hz, price=None, price_source=None
+        )
     return Hardware(
         ram_bytes=device.ram_bytes,
         cores=device.cpu.cores,

@@ -86,8 +86,17 @@ class Cell(_Frozen):
 
     @property
     def peak(self) -> Metric | None:
-        """Peak memory."""
-        return _known(self.result.memory.peak_rss) if self.result else None
+        """Peak memory; of a microcontroller the arena."""
+        if self.result is None:
+            return None
+        board = self.result.microcontroller
+        return _known(board.arenas[0].minimum if board and board.arenas else self.result.memory.peak_rss)
+
+    @property
+    def available(self) -> Metric | None:
+        """What the device leaves to the model, as the memory check took it."""
+        limits = [check.limit for check in self.result.checks if check.id == "memory"] if self.result else []
+        return _known(limits[0]) if limits and limits[0] else None
 
 
 class Cheapest(_Frozen):
@@ -231,7 +240,7 @@ def _row(document: Comparison, cell: Cell) -> dict[str, Any]:
         "instructions": _value(result.latency.counts.instructions) if result else None,
         "peak_bytes": peak.value if peak else None,
         "peak_mode": peak.mode if peak else None,
-        "available_bytes": _value(result.memory.available) if result else None,
+        "available_bytes": cell.available.value if cell.available else None,
         "headroom_bytes": _value(result.memory.headroom) if result else None,
         "energy_joule": _value(result.latency.energy) if result else None,
         "operators": len(statuses) if result else None,

@@ -154,6 +154,8 @@ class Compatibility(_Frozen):
     operators: tuple[OperatorFinding, ...]
     operators_unavailable: str | None = None
     """Why there is no table of this build; then every operator's status is unknown."""
+    weight_types: tuple[str, ...] = ()
+    """Types of the model's constant data, as ``int4`` or ``sparse float32``."""
     model: tuple[str, ...] = ()
     """What keeps the model as a whole from loading: a newer IR version or opset than the build knows."""
     delegations: tuple[Delegation, ...] = ()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .calibration import Calibration, DType, load_calibrations, within
+from .calibration import Amounts, Calibration, DType, Library, amounts, load_calibrations, within
 from .choice import Choice, Target, Workload, choose
 from .fit import digest, render_calibration
 from .fit_files import left_out_predictions
-from .measurements import Op
+from .measurements import InstructionClass, Op
 from .metrics import Metric, Quantity, Unavailable
 from .record import Hardware, RunRecord
 from .resources import data_directory
@@ -27,7 +27,7 @@ UNCALIBRATED = "they show proportions, not the device's speed"
 _DTYPES: dict[str, DType] = {"float32": "fp32", "int8": "int8", "uint8": "uint8"}
 _INTERPRETER, _BESIDE = "TFLite", "beside"
 """TFLite's own kernels run what its matrix library does not: they go with any."""
-_LIBRARIES = {"XNNPACK": "xnnpack", "ruy": "ruy"}
+_LIBRARIES: dict[str, Library] = {"XNNPACK": "xnnpack", "ruy": "ruy", "gemmlowp": "gemmlowp", "MLAS": "mlas"}
 
 
 def estimate(result: Result, record: RunRecord) -> Result:
@@ -43,8 +43,11 @@ def estimate(result: Result, record: RunRecord) -> Result:
 
 def apply(result: Result, record: RunRecord, hardware: Hardware, calibrations: Sequence[Calibration]) -> Result:
     """The same by the given calibrations."""
+    size = amounts(record.model.weights_bytes, len(record.model.operators), record.model.traffic)
     chosen = _choice(result, hardware, calibrations)
-    size = (record.model.weights_bytes, len(record.model.operators))
+    if isinstance(chosen, Choice) and (unknown := chosen.calibration.costs.keys() - size.keys()):
+        what = " and ".join(sorted(term.replace("_", " ") + "s" for term in unknown))
+        chosen = f"{chosen.calibration.id} needs the number of {what}, which does not follow from the model file"
     latency = _latency(result, hardware, chosen, size)
     ops = result.ops
     if isinstance(chosen, Choice) and isinstance(latency.mean, Metric):
@@ -105,14 +108,10 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
     counts = result.latency.counts
     if isinstance(counts.instructions, Unavailable):
         return counts.instructions.unavailable
-    library = _dominant(result.ops, _library)
-    dtype = _dominant(result.ops, lambda op: _DTYPES.get(op.dtype or ""))
+    library = kernel_library(result)
+    dtype = _dominant(result.ops, _dtype)
     if not any(isinstance(op.instructions, Metric) for op in result.ops):
         return "which kernels ran is not known: " + (result.ops_unavailable or "no operator was counted")
-    if library is None:
-        return "its operators ran in kernels of several libraries, or of one that no calibration is for"
-    if dtype not in {"fp32", "int8", "uint8"}:
-        return "its operators are of several precisions, or of one that no calibration is for"
     return choose(
         calibrations,
         Target(
@@ -126,11 +125,28 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
             runtime=result.runtime.name,
             runtime_version=result.runtime.version,
             library=library,
-            dtype=_DTYPES[{"fp32": "float32"}.get(dtype, dtype)],
+            dtype=dtype,
             threads=result.runtime.threads,
             architecture=result.image.id.rpartition("-")[2],
+            work_alone=result.runtime.threads == 1 or result.latency.work is not None,
         ),
     )
+
+
+def kernel_library(result: Result) -> str | None:
+    """Whose kernels executed nearly all instructions of the operators; None for several, or for one without a name.
+
+    Where operators are not counted, what the runtime says of all of them.
+    """
+    ran = [op for op in result.ops if op.status in {"native", "delegated"}]
+    if any(isinstance(op.instructions, Metric) for op in ran):
+        return _dominant(ran, _library)
+    said = {_library(op) for op in ran}
+    return said.pop() if len(said) == 1 else None
+
+
+def _dtype(op: Op) -> str | None:
+    return _DTYPES.get(op.dtype or "")
 
 
 def _library(op: Op) -> str | None:
@@ -145,7 +161,7 @@ def _library(op: Op) -> str | None:
 
 
 def _dominant(ops: Sequence[Op], of: Callable[[Op], str | None]) -> str | None:
-    """The property that nearly all instructions of operators share."""
+    """The property that nearly all instructions of operators share; None where there is none."""
     shares: dict[str | None, float] = {}
     for op in ops:
         if isinstance(op.instructions, Metric) and op.status in {"native", "delegated"}:
@@ -157,8 +173,12 @@ def _dominant(ops: Sequence[Op], of: Callable[[Op], str | None]) -> str | None:
     return name if most and most >= _MOST * math.fsum(shares.values()) else None
 
 
-def _latency(result: Result, hardware: Hardware, chosen: Choice | str, size: tuple[int, int]) -> Latency:
-    """``size``: bytes of weights and operators of the model file."""
+def _work(latency: Latency) -> Mapping[InstructionClass, int]:
+    """The instructions that calibrations are for: of one thread where that was counted."""
+    return (latency.work or latency.counts).classes
+
+
+def _latency(result: Result, hardware: Hardware, chosen: Choice | str, size: Amounts) -> Latency:
     latency = result.latency
     if isinstance(chosen, str):
         none = Unavailable(unavailable=chosen)
@@ -166,18 +186,18 @@ def _latency(result: Result, hardware: Hardware, chosen: Choice | str, size: tup
             update={"mean": none, "p95": none, "throughput": none, "sustained": none, "energy": none}
         )
     model = chosen.calibration
-    slots = model.slots.of(latency.counts.classes)
+    work = _work(latency)
+    slots = model.slots.of(work)
     width, notes = chosen.half_width, chosen.notes
     least, most = model.slots_per_instruction
-    mix = slots / max(1, sum(latency.counts.classes.values()))
+    mix = slots / max(1, sum(work.values()))
     if not 0.95 * least <= mix <= 1.05 * most:
         width *= _UNUSUAL
         notes = (*notes, "its instructions are mixed as no measured model's are: the interval is twice as wide")
-    evidence = model.evidence
-    left_out = (evidence.leave_one_family_out or evidence.leave_one_model_out) if evidence else None
+    left_out = model.unseen
     error = f", {left_out.mean:.1%} mean error on what it had not seen" if left_out else ""
     source = f"calibration {model.id}{error}"
-    seconds = model.seconds(latency.counts.classes, *size)
+    seconds = model.seconds(work, size)
     mean = _metric(seconds, width, source)
     return latency.model_copy(
         update={
@@ -217,13 +237,13 @@ def _tail(mean: Metric, tail: float | None) -> Quantity:
 
 
 def _sustained(
-    result: Result, hardware: Hardware, chosen: Choice, *, width: float, size: tuple[int, int], source: str
+    result: Result, hardware: Hardware, chosen: Choice, *, width: float, size: Amounts, source: str
 ) -> Quantity:
     clock = hardware.sustained_clock_hz
     if clock is None:
         return Unavailable(unavailable=f"the spec of {result.device.id} gives no cpu.sustained_clock_hz")
     slow = chosen.calibration.model_copy(update={"clock_hz": clock})
-    seconds = slow.seconds(result.latency.counts.classes, *size)
+    seconds = slow.seconds(_work(result.latency), size)
     return _metric(seconds, width, f"{source}, at {clock / 1e6:.0f} MHz")
 
 

@@ -1,26 +1,27 @@
 """Measured rows and emulated counts → calibrations, with the error of each on what it has not seen.
 
-Two numbers are fitted, by least squares of the relative error: cycles a slot and seconds a byte of weights; with
-several threads a third, seconds an operator. Left-out rows are predicted by fits without their model, or without their
-family, and those errors make the interval. The same files give the same bytes.
+A plan says which rows, which counts, and what time is made of (`sandbox.lines`). Left-out rows are predicted by fits
+without their family, and those errors make the interval (`sandbox.left_out`). The same files give the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .calibration import Calibration, DType, Errors, Evidence, Library, Provenance, Slots
+from .calibration import LONGEST_TAIL, TERMS, Calibration, DType, Evidence, Library, Provenance, Slots, Term, amounts
 from .device import DeviceSpec
 from .errors import DataFileError
+from .json_file import first_problem
+from .left_out import Rows, best, by_model, coverage, errors, half_width, left_out, rounded
+from .lines import Point
 from .measured import Figure, MeasuredRow
 from .model_counts import CountSet, ModelCounts
 
@@ -30,13 +31,6 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 _Table = TypeVar("_Table", bound=BaseModel)
-INTERVAL_LEVEL = 0.9
-_REPEATABILITY = 0.05
-"""No interval is narrower: the same board repeats to within 10 % across rounds of the published measurements."""
-_ONE_FAMILY = 2.0
-"""Errors on left-out families, in errors on left-out models: at most 1.7 in the sets that have several families."""
-_DIGITS = 5
-"""Significant digits of fitted numbers: more would differ between machines' linear algebra."""
 
 
 class FitPlan(BaseModel):
@@ -47,11 +41,14 @@ class FitPlan(BaseModel):
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9.-]+$")]
     """``<device id>/<build>``."""
     group: str
-    """Calibrations whose left-out errors are pooled for the interval: one kernel library and precision."""
+    """Calibrations that share the choice of weights: one kernel library and precision on one core's kernels."""
     counts: str
     measured: str
     library: Library
-    slots: Slots
+    slots: Annotated[tuple[Slots, ...], Field(min_length=1)]
+    """Weights of instructions; of several the fit takes what predicts left-out families of the group best."""
+    terms: tuple[Term, ...] = ("weight_byte",)
+    """What is fitted beside slots."""
     dtypes: tuple[DType, ...]
     counts_dtype: DType | None = None
     """Of the counts that stand for all rows, where the published build had kernels for the rows' precision that today's
@@ -70,46 +67,6 @@ class FitPlan(BaseModel):
     def device(self) -> str:
         """The device's id."""
         return self.id.partition("/")[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A measured row with the counts of its model."""
-
-    model: str
-    dtype: DType
-    seconds: float
-    slots: float
-    weights_bytes: int
-    operators: int
-    instructions: int
-
-    @property
-    def family(self) -> str:
-        """Models that are one architecture in several sizes."""
-        return family(self.model)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """What is fitted: seconds a slot, a byte of weights, an operator."""
-
-    slot: float
-    weight_byte: float
-    operator: float
-
-    @classmethod
-    def of(cls, calibration: Calibration) -> Line:
-        """What a calibration would predict with."""
-        return cls(
-            slot=calibration.cycles_per_slot / calibration.clock_hz,
-            weight_byte=calibration.seconds_per_weight_byte,
-            operator=calibration.seconds_per_operator,
-        )
-
-    def predict(self, point: Point) -> float:
-        """Seconds of the model."""
-        return self.slot * point.slots + self.weight_byte * point.weights_bytes + self.operator * point.operators
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,15 +92,8 @@ def load_tables(path: Path, name: str, kind: type[_Table]) -> tuple[_Table, ...]
         tables: list[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
         return tuple(kind.model_validate(table) for table in tables)
     except (OSError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}" if first else error
+        reason = first_problem(error) if isinstance(error, ValidationError) else error
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
-
-
-def family(model: str) -> str:
-    """``mobilenet_v2_1.0_224`` → ``mobilenet_v2``, ``efficientnet_lite3`` → ``efficientnet_lite``."""
-    found = re.match(r"(?:mobilenet_v\d|[a-z]+net_lite|[a-z]+net|inception_v\d)", model)
-    return found[0] if found else model
 
 
 def select(plan: FitPlan, rows: Iterable[MeasuredRow]) -> tuple[MeasuredRow, ...]:
@@ -158,7 +108,7 @@ def select(plan: FitPlan, rows: Iterable[MeasuredRow]) -> tuple[MeasuredRow, ...
     return chosen
 
 
-def points(plan: FitPlan, rows: Iterable[MeasuredRow], counts: CountSet) -> tuple[Point, ...]:
+def points(plan: FitPlan, rows: Iterable[MeasuredRow], counts: CountSet, slots: Slots) -> tuple[Point, ...]:
     """The plan's rows whose models were counted. Raises `DataFileError` when counts are of other threads."""
     if counts.threads not in {1, plan.threads}:  # one thread's count is the work alone, however it is shared out
         raise DataFileError(
@@ -170,7 +120,12 @@ def points(plan: FitPlan, rows: Iterable[MeasuredRow], counts: CountSet) -> tupl
         counted = counts.find(row.model, plan.counts_dtype or row.dtype)
         seconds = row.seconds(plan.figures)
         if counted is not None and seconds is not None:
-            found.append(point(counted, seconds, plan.slots))
+            found.append(point(counted, seconds, slots))
+    if missing := {term for each in found for term in plan.terms if term not in each.amounts}:
+        raise DataFileError(
+            f"{plan.id}: {counts.id} does not say how much {min(missing)} there is",
+            hint="edge-sandbox calibration count --again",
+        )
     return tuple(found)
 
 
@@ -181,131 +136,31 @@ def point(counted: ModelCounts, seconds: float, slots: Slots) -> Point:
         dtype=counted.dtype,
         seconds=seconds,
         slots=slots.of(counted.classes),
-        weights_bytes=counted.weights_bytes,
-        operators=counted.operators,
+        amounts=amounts(counted.weights_bytes, counted.operators, counted.traffic),
         instructions=counted.instructions,
     )
 
 
-def solve(found: Sequence[Point], name: str, *, threads: int) -> Line:
-    """The line of least squared relative error. Raises `DataFileError` where there is none that makes sense.
-
-    A negative cost, of weights or of operators, means that none is seen: it is then left out.
-    """
-    import numpy as np  # noqa: PLC0415  # the command line starts without it
-
-    terms = ["slots", "weights_bytes", *(["operators"] if threads > 1 else [])]
-    models = len({p.model for p in found})
-    if models <= len(terms):
-        raise DataFileError(
-            f"{name}: {models} models for {len(terms)} numbers to fit",
-            hint="measure more models: better 10 of several families",
-        )
-    fitted: dict[str, float] = {}
-    while terms:
-        table = np.array([[getattr(p, term) / p.seconds for term in terms] for p in found])
-        scale = table.max(axis=0)
-        solution = np.linalg.lstsq(table / scale, np.ones(len(found)), rcond=None)[0] / scale
-        fitted = dict(zip(terms, (float(value) for value in solution), strict=True))
-        negative = [term for term in terms[1:] if fitted[term] < 0]
-        if not negative:
-            break
-        terms.remove(min(negative, key=lambda term: fitted[term] * float(scale[terms.index(term)])))
-    slot = fitted["slots"]
-    if not (math.isfinite(slot) and slot > 0):
-        raise DataFileError(
-            f"{name}: the fit gives {slot:g} seconds a slot: these times do not follow from these counts",
-            hint="look for rows of another build, board or number of threads",
-        )
-    return Line(slot=slot, weight_byte=fitted.get("weights_bytes", 0.0), operator=fitted.get("operators", 0.0))
-
-
-def left_out(found: Sequence[Point], key: Callable[[Point], str], name: str, *, threads: int) -> list[float]:
-    """log(prediction ÷ measured) of each point by a fit without the points of its key; NaN where that cannot be."""
-    lines: dict[str, Line | None] = {}
-    for group in sorted({key(p) for p in found}):
-        rest = [p for p in found if key(p) != group]
-        try:
-            lines[group] = solve(rest, name, threads=threads)
-        except DataFileError:
-            lines[group] = None
-    return [math.log(line.predict(p) / p.seconds) if (line := lines[key(p)]) else math.nan for p in found]
-
-
-def errors(ratios: Iterable[float]) -> Errors | None:
-    """Of log(prediction ÷ measured), as relative errors; None when nothing could be predicted."""
-    relative = [abs(math.expm1(ratio)) for ratio in ratios if math.isfinite(ratio)]
-    if not relative:
-        return None
-    return Errors(
-        mean=_rounded(math.fsum(relative) / len(relative)),
-        worst=_rounded(max(relative)),
-        within_10_percent=_rounded(sum(error <= 0.1 for error in relative) / len(relative)),
-    )
-
-
-def half_width(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str, *, threads: int) -> float:
-    """Half the interval for the board of ``found``: the wider of its own errors and of those of all in ``pool``."""
-    own = _quantile(_left_out_sizes(found, name, threads=threads))
-    pooled = _quantile([size for other in pool for size in _left_out_sizes(other, name, threads=threads)])
-    widths = [width for width in (own, pooled) if width is not None]
-    if not widths:
-        raise DataFileError(f"{name}: nothing could be left out", hint="measure more models")
-    return max(*widths, _REPEATABILITY)
-
-
-def coverage(found: Sequence[Point], pool: Sequence[Sequence[Point]], name: str, *, threads: int) -> float | None:
-    """Share of rows that the interval covers when their family is left out of everything, of the interval's width too.
-
-    None where there is one family, or too few models without one.
-    """
-    families = sorted({p.family for p in found})
-    if len(families) < 2:
-        return None
-    hits = []
-    for each in families:
-        rest = [p for p in found if p.family != each]
-        others = [[p for p in other if p.family != each] for other in pool]
-        try:
-            line = solve(rest, name, threads=threads)
-            width = half_width(rest, others, name, threads=threads)
-        except DataFileError:
-            return None
-        hits += [abs(math.log(line.predict(p) / p.seconds)) <= width for p in found if p.family == each]
-    return sum(hits) / len(hits)
-
-
-def _left_out_sizes(found: Sequence[Point], name: str, *, threads: int) -> list[float]:
-    """Of errors on left-out families; where there is one, or too little without one, of those on models, enlarged."""
-    if len({p.family for p in found}) > 1:
-        ratios = left_out(found, lambda p: p.family, name, threads=threads)
-        if all(math.isfinite(ratio) for ratio in ratios):
-            return [abs(ratio) for ratio in ratios]
-    ratios = left_out(found, lambda p: p.model, name, threads=threads)
-    return [abs(ratio) * _ONE_FAMILY for ratio in ratios if math.isfinite(ratio)]
-
-
-def _quantile(sizes: Sequence[float]) -> float | None:
-    """The 90th percentile, the next higher one counted: as conformal prediction has it (Vovk et al. 2005)."""
-    if not sizes:
-        return None
-    return sorted(sizes)[min(len(sizes) - 1, math.ceil(INTERVAL_LEVEL * (len(sizes) + 1)) - 1)]
+def rows_of(given: FitInput) -> Rows:
+    """What the plan is fitted to. Raises `DataFileError`."""
+    plan = given.plan
+    return Rows(plan.id, plan.terms, tuple(points(plan, given.rows, given.counts, each) for each in plan.slots))
 
 
 def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
     """The calibration of one plan; ``pool``: all of its group, itself included. Raises `DataFileError`."""
     plan, device = given.plan, given.device
-    found = points(plan, given.rows, given.counts)
-    all_found = [points(other.plan, other.rows, other.counts) for other in pool]
-    line = solve(found, plan.id, threads=plan.threads)
-    per_instruction = [p.slots / p.instructions for p in found]
-    covered = coverage(found, all_found, plan.id, threads=plan.threads)
-    one_family = len({p.family for p in found}) < 2
-    fitted = errors(math.log(line.predict(p) / p.seconds) for p in found)
-    by_model = errors(left_out(found, lambda p: p.model, plan.id, threads=plan.threads))
-    by_family = errors(left_out(found, lambda p: p.family, plan.id, threads=plan.threads))
-    if fitted is None or by_model is None:
+    rows, group = rows_of(given), [rows_of(other) for other in pool]
+    if not rows.tried[0]:
         raise DataFileError(f"{plan.id}: no row of it was counted", hint="edge-sandbox calibration count")
+    choice = best(group)
+    line, found = rows.solve(choice), rows.tried[choice]
+    mixes = [p.slots / p.instructions for p in found]
+    covered = coverage(rows, group)
+    fitted = errors(math.log(line.predict(p) / p.seconds) for p in found)
+    without_model = errors(left_out(rows, group, by_model))
+    if fitted is None or without_model is None:
+        raise DataFileError(f"{plan.id}: nothing could be left out", hint="measure more models")
     return Calibration(
         id=plan.id,
         device=plan.device,
@@ -320,20 +175,19 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
         stand_in=plan.counts_dtype is not None,
         threads=plan.threads,
         architecture=_architecture(given.counts.os),
-        slots=plan.slots,
-        cycles_per_slot=_rounded(line.slot * device.cpu.clock_hz),
-        seconds_per_weight_byte=_rounded(line.weight_byte),
-        seconds_per_operator=_rounded(line.operator),
-        interval=_rounded(half_width(found, all_found, plan.id, threads=plan.threads)),
+        slots=plan.slots[choice],
+        cycles_per_slot=rounded(line.slot * device.cpu.clock_hz),
+        **{f"seconds_per_{term}": rounded(line.costs.get(term, 0.0)) for term in TERMS},
+        interval=rounded(half_width(rows, group)),
         tail=_tail(plan, given.rows),
-        slots_per_instruction=(_rounded(min(per_instruction)), _rounded(max(per_instruction))),
+        slots_per_instruction=(rounded(min(mixes)), rounded(max(mixes))),
         evidence=Evidence(
             rows=len(found),
-            families=tuple(sorted({p.family for p in found})),
+            families=rows.families,
             fitted=fitted,
-            leave_one_model_out=by_model,
-            leave_one_family_out=None if one_family else by_family,
-            interval_coverage=None if covered is None else _rounded(covered),
+            leave_one_model_out=without_model,
+            leave_one_family_out=errors(left_out(rows, group)) if len(rows.families) > 1 else None,
+            interval_coverage=None if covered is None else rounded(covered),
         ),
         transfer=None,
         provenance=Provenance(
@@ -362,14 +216,15 @@ def _matches(row: MeasuredRow, where: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _tail(plan: FitPlan, rows: Iterable[MeasuredRow]) -> float | None:
-    """The median ratio of the 95th percentile to the median."""
+    """The median ratio of the 95th percentile to the median; None also where other programs stretched it absurdly."""
     where = plan.tail_where or plan.where
     ratios = sorted(
         row.p95_ms / row.p50_ms
         for row in rows
         if row.p95_ms and row.p50_ms and row.dtype in plan.dtypes and _matches(row, where)
     )
-    return _rounded(max(1.0, ratios[len(ratios) // 2])) if ratios else None
+    middle = max(1.0, ratios[len(ratios) // 2]) if ratios else None
+    return rounded(middle) if middle is not None and middle <= LONGEST_TAIL else None
 
 
 def _architecture(os: str) -> Literal["arm64", "armhf", "amd64"]:
@@ -377,7 +232,3 @@ def _architecture(os: str) -> Literal["arm64", "armhf", "amd64"]:
     if name == "arm64":
         return "arm64"
     return "armhf" if name == "armhf" else "amd64"
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")

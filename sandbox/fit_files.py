@@ -7,27 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .across import AcrossPlan, across, costs
 from .calibration import Calibration, Errors, load_calibrations
 from .choice import Target, Workload, choose
 from .device import load_device
 from .errors import DataFileError
-from .fit import (
-    FitInput,
-    FitPlan,
-    Line,
-    Point,
-    calibrate,
-    digest,
-    errors,
-    left_out,
-    load_fit_plans,
-    load_tables,
-    points,
-    render_calibration,
-)
+from .fit import FitInput, FitPlan, calibrate, digest, load_fit_plans, load_tables, points, render_calibration, rows_of
+from .left_out import by_family, by_model, errors, left_out
+from .lines import Line
 from .measured import MeasuredRow, read_measured
 from .model_counts import CountSet, read_counts
-from .relate import RelatePlan, relate
+from .relate import DerivePlan, RelatePlan, derive, relate
 
 PLANS = "fits.toml"
 
@@ -62,19 +52,38 @@ def fit_all(directory: Path, devices: Path) -> tuple[Calibration, ...]:
     fitted = tuple(
         calibrate(given, [other for other in inputs if other.plan.group == given.plan.group]) for given in inputs
     )
-    return (*fitted, *_related(directory, devices, {each.id: each for each in fitted}))
+    known = {each.id: each for each in fitted}
+    made = (*fitted, *_related(directory, devices, known), *_across(directory, inputs, known))
+    return (*made, *_derived(directory, devices, {each.id: each for each in made}))
+
+
+def _derived(directory: Path, devices: Path, made: Mapping[str, Calibration]) -> Iterator[Calibration]:
+    for plan in load_tables(directory / PLANS, "derive", DerivePlan):
+        yield derive(plan, load_device(plan.id.partition("/")[0], devices), _source(directory, plan, made))
+
+
+def _source(directory: Path, plan: RelatePlan | DerivePlan, known: Mapping[str, Calibration]) -> Calibration:
+    if plan.source not in known:
+        raise DataFileError(f"{directory / PLANS}: {plan.id}: no calibration {plan.source}", hint="name one of it")
+    return known[plan.source]
+
+
+def _across(directory: Path, inputs: Sequence[FitInput], fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:
+    plans = load_tables(directory / PLANS, "across", AcrossPlan)
+    by_id = {given.plan.id: given for given in inputs}
+    known = [costs(plan, by_id) for plan in plans]
+    for plan, own in zip(plans, known, strict=True):
+        yield across(plan, fitted[plan.sources[0]], own, known)
 
 
 def _related(directory: Path, devices: Path, fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:
     for plan in load_tables(directory / PLANS, "relate", RelatePlan):
-        if plan.source not in fitted:
-            raise DataFileError(f"{directory / PLANS}: {plan.id}: no calibration {plan.source}", hint="name one of it")
         paths = [directory / "counts" / f"{name}.json" for name in (plan.counts, plan.source_counts)]
         measured = directory / "measured" / plan.measured
         yield relate(
             plan,
             load_device(plan.id.partition("/")[0], devices),
-            fitted[plan.source],
+            _source(directory, plan, fitted),
             (read_counts(paths[0]), read_counts(paths[1])),
             rows=read_measured(measured),
             digests=(digest(paths[0].read_bytes()), digest(measured.read_bytes())),
@@ -94,12 +103,16 @@ class Prediction:
 def left_out_predictions(directory: Path, devices: Path, only: str | None = None) -> tuple[Prediction, ...]:
     """Of every row that is fitted, in the order of ``fits.toml``, or of ``only`` one calibration's. Raises
     `DataFileError`."""
+    plans = load_fit_plans(directory / PLANS)
+    groups = {plan.group for plan in plans if only in {None, plan.id}}
+    inputs = gather(directory, devices, [plan for plan in plans if plan.group in groups])
     found = []
-    plans = [plan for plan in load_fit_plans(directory / PLANS) if only in {None, plan.id}]
-    for given in gather(directory, devices, plans):
-        rows = points(given.plan, given.rows, given.counts)
-        several = len({row.family for row in rows}) > 1
-        ratios = left_out(rows, _family if several else _model, given.plan.id, threads=given.plan.threads)
+    for given in inputs:
+        if only not in {None, given.plan.id}:
+            continue
+        rows = rows_of(given)
+        group = [rows_of(other) for other in inputs if other.plan.group == given.plan.group]
+        ratios = left_out(rows, group, by_family if len(rows.families) > 1 else by_model)
         found += [
             Prediction(
                 calibration=given.plan.id,
@@ -107,7 +120,7 @@ def left_out_predictions(directory: Path, devices: Path, only: str | None = None
                 measured_seconds=row.seconds,
                 predicted_seconds=row.seconds * math.exp(ratio),
             )
-            for row, ratio in zip(rows, ratios, strict=True)
+            for row, ratio in zip(rows.tried[0], ratios, strict=True)
         ]
     return tuple(found)
 
@@ -118,29 +131,13 @@ def transfer_errors(source: str, target: str, directory: Path, devices: Path) ->
     plans = {plan.id: plan for plan in load_fit_plans(directory / PLANS)}
     known = {each.id: each for each in fit_all(directory, devices)}
     (given,) = gather(directory, devices, [plans[target]])
-    device, plan = given.device, given.plan
-    chosen = choose(
-        [known[source]],
-        Target(
-            id=device.id,
-            soc=device.soc,
-            core=device.cpu.core,
-            clock_hz=device.cpu.clock_hz,
-            bandwidth_bytes_per_second=device.memory.bandwidth_bytes_per_second if device.memory else None,
-        ),
-        Workload(
-            runtime=given.counts.runtime,
-            runtime_version=given.counts.runtime_version,
-            library=plan.library,
-            dtype=plan.dtypes[0],
-            threads=plan.threads,
-            architecture=known[source].architecture,
-        ),
-    )
+    plan = given.plan
+    chosen = choose([known[source]], Target.of(given.device), Workload.of(known[source]))
     if isinstance(chosen, str):
         raise DataFileError(f"{source} does not serve {target}: {chosen}", hint="name two of one core and library")
     line = Line.of(chosen.calibration)
-    found = errors(math.log(line.predict(row) / row.seconds) for row in points(plan, given.rows, given.counts))
+    rows = points(plan, given.rows, given.counts, chosen.calibration.slots)
+    found = errors(math.log(line.predict(row) / row.seconds) for row in rows)
     if found is None:
         raise DataFileError(f"{target} has no rows", hint="edge-sandbox calibration count")
     return found
@@ -168,14 +165,6 @@ def error_table(directory: Path, devices: Path) -> tuple[str, ...]:
             f"| {family} | ±{math.expm1(each.interval):.1%} | {covered} |"
         )
     return tuple(lines)
-
-
-def _family(row: Point) -> str:
-    return row.family
-
-
-def _model(row: Point) -> str:
-    return row.model
 
 
 def write_all(directory: Path, calibrations: Sequence[Calibration]) -> tuple[Path, ...]:

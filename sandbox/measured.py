@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import DataFileError
+from .json_file import first_problem
 
 Figure = Literal["mean_ms", "p50_ms", "p90_ms", "p95_ms"]
 _HINT = "calibration/measured/README.md has every column"
@@ -91,6 +92,4 @@ def _row(cells: Mapping[str | Any, Any], origin: Path, line: int) -> MeasuredRow
     try:
         return MeasuredRow.model_validate(cells)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataFileError(f"{origin}: line {line}: {where}: {first['msg']}", hint=_HINT) from error
+        raise DataFileError(f"{origin}: line {line}: {first_problem(error)}", hint=_HINT) from error

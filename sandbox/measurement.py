@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from .calibration import DType
-from .errors import DataFileError
+from .json_file import read_document
 from .measured import MeasuredRow
 
 _Seconds = Annotated[float, Field(gt=0, lt=1e4, allow_inf_nan=False)]
@@ -115,14 +115,7 @@ class Measurement(_Frozen):
 
 def read_measurement(path: Path) -> Measurement:
     """Read such a file. Raises `DataFileError`."""
-    try:
-        return Measurement.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataFileError(f"{path}: {error.strerror}", hint=_HINT) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataFileError(f"{path}: {where}: {first['msg']}", hint=_HINT) from error
+    return read_document(path, Measurement, _HINT)
 
 
 def doubts(measurement: Measurement) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ Unit = Literal[
     "cache line",
     "multiply-accumulate",
     "call",
+    "1",
+    "step",
 ]
 Mode = Literal["measured", "emulated", "calibrated", "predicted"]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]

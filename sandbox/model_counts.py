@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import DataFileError
+from .json_file import read_document
 from .measurements import InstructionClass
+from .record import Traffic
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=2**62)]
 _Positive = Annotated[int, Field(strict=True, ge=1, le=2**62)]
@@ -34,6 +36,8 @@ class ModelCounts(_Frozen):
     """Constant data in the model file."""
     operators: _Positive
     """In the model file, before a delegate fuses any."""
+    traffic: Traffic | None = None
+    """What its operators move on the device; None where that does not follow from the file."""
     classes: Mapping[InstructionClass, _Count]
 
 
@@ -62,14 +66,7 @@ class CountSet(_Frozen):
 
 def read_counts(path: Path) -> CountSet:
     """Read a file of counts. Raises `DataFileError`."""
-    try:
-        found = CountSet.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataFileError(f"{path}: {error.strerror}", hint=_HINT) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataFileError(f"{path}: {where}: {first['msg']}", hint=_HINT) from error
+    found = read_document(path, CountSet, _HINT)
     if found.id != path.stem:
         raise DataFileError(f"{path}: id: is {found.id!r}, the file's name says {path.stem!r}", hint=_HINT)
     return found

@@ -18,6 +18,11 @@ def plugin(host: Architecture) -> Path:
     return _built(f"plugin-{host}.so")
 
 
+def probe(host: Architecture) -> Path:
+    """What looks into a microcontroller's program, for a host of that architecture. Raises `HostError` as above."""
+    return _built(f"probe-{host}.so")
+
+
 def clock_library(guest: Architecture) -> Path:
     """The clock library for guests of that architecture. Raises `HostError` when it was not built."""
     return _built(f"clock-{guest}.so")

@@ -24,14 +24,15 @@ from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
 from .engines.unisolated import UnisolatedEngine
-from .errors import DataFileError, HostError
-from .graph import ModelGraph, read_model
+from .errors import DataFileError, HostError, UsageError
+from .graph import ModelGraph, read_dataflow, read_model
 from .host import host_facts
 from .image.build import ImageBuilder
 from .image.emulator import Emulator, host_architecture
 from .image.store import BuiltImage
 from .microcontroller import profile as microcontroller
 from .microcontroller.board import is_microcontroller
+from .microcontroller.record import has_record
 from .plan import (
     ProfileRequest,
     check_npz,
@@ -56,10 +57,12 @@ from .record import (
     RunRecord,
     RuntimeRecord,
     TensorRecord,
+    Traffic,
 )
 from .resources import data_directory
 from .result import Result
 from .static.memory import MemoryPlan, plan_for
+from .static.traffic import traffic
 from .verdict import Failure, find_failure
 
 _PARALLEL = 3
@@ -83,6 +86,7 @@ class Plan:
     jobs: tuple[Job, ...]
     run_dir: Path
     needs: tuple[Need, ...]
+    traffic: Traffic | None
     operator_needs: tuple[OperatorNeed, ...]
 
 
@@ -97,10 +101,10 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
-    if is_microcontroller(request.device, data_directory("device_specs")):
-        return microcontroller.profile(request, run_dir, builder, protector)
     if request.engine == "replay":
-        return replay(request, run_dir)
+        return microcontroller.replay(request, run_dir) if has_record(run_dir) else replay(request, run_dir)
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        return microcontroller.profile(request, run_dir, builder, protector, cancel)
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
         rundir.write_record(run_dir, record_of(plan))
@@ -146,7 +150,7 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
             native.fault_library(image.spec.architecture),
         ),
     )
-    static = plan_for(graph, shapes, runtime=name, architecture=image.spec.architecture)
+    static = plan_for(graph, shapes, runtime=name, architecture=image.spec.architecture, version=chosen[1])
     return Plan(
         request=request,
         graph=graph,
@@ -170,6 +174,7 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
             )
             for step in static.steps
         ),
+        traffic=static_traffic(graph, shapes, device),
     )
 
 
@@ -184,6 +189,12 @@ def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
         version=plan.runtime[1],
     )
     return examine(plan.graph, target, directory=data_directory("compatibility"), cache=cache)
+
+
+def static_traffic(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], device: DeviceSpec) -> Traffic | None:
+    """Bytes that the operators move; None where the file does not say, as for ONNX and models with control flow."""
+    flows = read_dataflow(graph, shapes) if graph.format == "tflite" else ()
+    return traffic(flows[0], device.cpu.l2_bytes) if len(flows) == 1 else None
 
 
 def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
@@ -201,6 +212,11 @@ def static_needs(plan: MemoryPlan) -> tuple[Need, ...]:
 def choose_engine(request: ProfileRequest, image: BuiltImage, emulator: Emulator, protector: Guard) -> Engine:
     """The engine asked for; ``auto`` is native on an ARM host, else local. Raises `HostError` if it cannot work."""
     name: EngineName
+    if request.engine == "qemu-system" or request.engine == "renode":  # noqa: PLR1714  # mypy narrows by this
+        raise UsageError(
+            f"--engine {request.engine} runs microcontrollers, and {request.device} is none",
+            hint="leave it out, or use --engine local",
+        )
     if request.engine == "auto":
         name = "native" if host_architecture() == "arm64" and request.isolated else "local"
     else:
@@ -223,8 +239,8 @@ def run_jobs(
 ) -> None:
     """Run the plan's jobs side by side; when the model itself fails the others are stopped, for they would too.
 
-    Only where memory ran out the operator run goes on to the same end: it tells which operator that is. Raises
-    `Cancelled` soon after ``outside`` is set.
+    Only where memory ran out the operator run goes on to the same end: it tells which operator that is.
+    Raises `Cancelled` soon after ``outside`` is set.
     """
     cancels = {job.name: threading.Event() for job in plan.jobs}
     names = ", ".join(job.name for job in plan.jobs)
@@ -290,6 +306,7 @@ def record_of(plan: Plan) -> RunRecord:
                 )
                 for o in graph.operators
             ),
+            traffic=plan.traffic,
         ),
         device=DeviceRecord(
             id=device.id,
@@ -314,6 +331,7 @@ def record_of(plan: Plan) -> RunRecord:
             name=plan.engine.name, emulator_digest=plan.emulator.digest, isolated=plan.request.isolated
         ),
         inputs=f"random (seed {plan.request.seed})" if inputs == "random" else Path(inputs).name,
+        parity=plan.request.parity,
         caches=plan.request.caches,
         jobs=tuple(job.name for job in plan.jobs),
         needs=plan.needs,

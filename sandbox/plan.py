@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .device import DeviceSpec, OsChoice
 from .engines.base import (
@@ -26,12 +26,18 @@ from .errors import DataFileError, UsageError
 from .graph import ModelGraph, Tensor
 from .image.store import BuiltImage
 
-JobName = Literal["latency", "operators", "heap"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+JobName = Literal["latency", "operators", "heap", "one-thread"]
 JOB_NAMES: tuple[JobName, ...] = ("latency", "operators", "heap")
+ONE_THREAD: JobName = "one-thread"
+"""Beside a latency run of several threads: the same inference on one, which is the work without what threads do to find
+it. Calibrations are fitted to such counts."""
 
 _FORMATS: Mapping[str, str] = {"tflite-runtime": "tflite", "ai-edge-litert": "tflite", "onnxruntime": "onnx"}
 _GUEST_CODE, _GUEST_MODEL, _GUEST_NPZ = "/edge/guest", "/edge/model", "/edge/input.npz"
-_REPEAT: Mapping[JobName, tuple[int, int]] = {"operators": (1, 1), "heap": (0, 1)}
+_REPEAT: Mapping[JobName, tuple[int, int]] = {"operators": (1, 1), "heap": (0, 1), ONE_THREAD: (1, 1)}
 """Warm-up and counted inferences of the other jobs. One is enough: instructions and allocations repeat."""
 _FINE_TICK = (1000, 1)
 """A microsecond for each instruction: profilers inside the runtimes round to microseconds, and nothing is lost so."""
@@ -51,7 +57,7 @@ class ProfileRequest:
     runtime: str | None = None
     """``name`` or ``name@version``."""
     os: str | None = None
-    engine: EngineName | Literal["auto"] = "auto"
+    engine: EngineName | Literal["auto", "qemu-system", "renode"] = "auto"
     threads: int = 1
     memory_bytes: int | None = None
     reserve_bytes: int = 0
@@ -72,9 +78,19 @@ class ProfileRequest:
     """What to run. What a job that was left out would have told is unavailable."""
     inferences: tuple[int, int] = (1, 5)
     """Of the latency job: those before the clock starts, and those that are timed."""
+    reference_kernels: bool = False
+    """Whether to run kernels that were written to be right, not fast. For a comparison of outputs."""
+    tensors: tuple[int, ...] = ()
+    """TFLite: tensors inside the model to keep beside its outputs."""
+    parity: bool = False
+    """Whether the outputs are compared with those of other builds afterwards."""
     latency_budget_seconds: float | None = None
     """The longest an inference may take on the device, if that is a question."""
     mirror: str | None = None
+    tflm: Path | None = None
+    """Microcontrollers: a folder with TFLM's static library and headers, to run the model on the emulated core too."""
+    renode: str | None = None
+    """Microcontrollers: the Renode to use, a program or ``docker``; None for what this host has."""
 
 
 def choose_runtime(requested: str | None, graph: ModelGraph, offered: tuple[str, ...]) -> tuple[str, str | None]:
@@ -144,22 +160,7 @@ def _with_batch_of_one(tensor: Tensor, graph: ModelGraph) -> tuple[int, ...]:
 
 def check_npz(path: Path, graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise `UsageError` unless the .npz holds an array of the right name, shape and dtype for every input."""
-    import zipfile  # noqa: PLC0415  # NumPy is imported only when an .npz was given
-    import zlib  # noqa: PLC0415
-
-    import numpy as np  # noqa: PLC0415
-
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (
-        *(OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, RuntimeError),
-        *(AttributeError, TypeError),  # one bare array
-        MemoryError,  # of a size that only a damaged file has
-    ) as error:
-        raise UsageError(
-            f"--input {path}: not a readable .npz file ({error})", hint="write it with numpy.savez"
-        ) from error
+    arrays = load_npz(path, option="--input")
     if len(arrays) == 1 and len(graph.inputs) == 1:
         arrays = {graph.inputs[0].name: next(iter(arrays.values()))}
     for tensor in graph.inputs:
@@ -175,6 +176,26 @@ def check_npz(path: Path, graph: ModelGraph, shapes: Mapping[str, tuple[int, ...
                 f"--input {path}: {tensor.name} is {array.dtype} {list(array.shape)}",
                 hint=f"the model wants {tensor.dtype} {list(shape)}",
             )
+
+
+def load_npz(path: Path, *, option: str) -> dict[str, NDArray[Any]]:
+    """The arrays in a user's .npz file, by name. Raises `UsageError`, which names the option."""
+    import zipfile  # noqa: PLC0415  # NumPy is imported only when an .npz was given
+    import zlib  # noqa: PLC0415
+
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (
+        *(OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, RuntimeError),
+        *(AttributeError, TypeError),  # one bare array
+        MemoryError,  # of a size that only a damaged file has
+    ) as error:
+        raise UsageError(
+            f"{option} {path}: not a readable .npz file ({error})", hint="write it with numpy.savez"
+        ) from error
 
 
 def plan_jobs(
@@ -219,7 +240,9 @@ def plan_jobs(
     if not emulated:  # else the engine has the emulator preload it
         env |= {"LD_PRELOAD": GUEST_FAULT_LIBRARY, "EDGE_FAULT": f"{GUEST_RUN_DIR}/{FAULT}"}
     jobs = []
-    for job_name in request.jobs:
+    # an estimate needs to know the operators' kernels, too: without them this count is for nothing
+    beside = emulated and request.threads > 1 and {"latency", "operators"} <= set(request.jobs)
+    for job_name in (*request.jobs, ONE_THREAD) if beside else request.jobs:
         folder = run_dir / job_name
         (folder / COUNTS).mkdir(parents=True, exist_ok=True)
         counting = _counting(job_name, device, native_parts, caches=request.caches) if emulated else None
@@ -306,15 +329,16 @@ def _write_request(
         "model": model,
         "format": format_and_runtime[0],
         "runtime": format_and_runtime[1],
-        "threads": request.threads,
+        "threads": 1 if job == ONE_THREAD else request.threads,
         "warmup": warmup,
         "repeat": repeat,
         "seed": request.seed,
         "inputs": "npz" if own_input else request.inputs,
         "npz": _GUEST_NPZ if own_input else None,
         "shapes": {name: list(shape) for name, shape in shapes.items()},
-        "profile": job,
-        "delegates": "default" if request.delegates else "none",
+        "profile": "latency" if job == ONE_THREAD else job,
+        "delegates": "reference" if request.reference_kernels else "default" if request.delegates else "none",
+        "tensors": list(request.tensors),
         "counted": counted,
         "clock_library": GUEST_CLOCK_LIBRARY,
         "run_dir": GUEST_RUN_DIR,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .metrics import Quantity
 
@@ -43,11 +43,24 @@ class Model(_Frozen):
     outputs: tuple[TensorRecord, ...]
 
 
+class Traffic(_Frozen):
+    """Bytes that the operators move in one inference, from the graph alone (`sandbox.static.traffic`)."""
+
+    activation_bytes: Annotated[int, Field(ge=0)]
+    """Read and written by all operators, weights left out."""
+    im2col_bytes: Annotated[int, Field(ge=0)]
+    """Written where the runtime's own convolutions lay out their input as a matrix."""
+    large_weight_bytes: Annotated[int, Field(ge=0)]
+    """Weights of convolutions that do not stay in the L2 cache together with their reordered copy."""
+
+
 class ModelRecord(Model):
     """The model file with what is in it."""
 
     weights_bytes: int
     operators: tuple[OperatorRecord, ...]
+    traffic: Traffic | None = None
+    """None for ONNX, where shapes are open, and in folders of versions that wrote none."""
 
 
 class Need(_Frozen):
@@ -157,6 +170,8 @@ class RunRecord(_Frozen):
     engine: EngineRecord
     inputs: str
     """``random (seed 0)``, ``zeros`` or the name of the npz file."""
+    parity: bool = False
+    """Whether outputs were to be compared."""
     caches: bool
     """Whether the operator run modelled the device's data caches."""
     jobs: tuple[str, ...]

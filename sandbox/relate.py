@@ -12,10 +12,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .calibration import Calibration, DType, Provenance, Transfer
+from .calibration import TERMS, Calibration, DType, Provenance, Transfer, amounts
+from .choice import Target, Workload, choose, transferred
 from .device import DeviceSpec
 from .errors import DataFileError
-from .fit import Point, solve
+from .fit import point
+from .left_out import rounded
+from .lines import solve
 from .measured import MeasuredRow
 from .model_counts import CountSet
 
@@ -23,7 +26,6 @@ OTHER_LIBRARY = 0.3
 """Half-width for boards that compare otherwise under one library than under another. A judgement: a Cortex-A53 takes
 1.4 times the cycles of a Cortex-A72 under ncnn, 2.2 times under Tengine; XNNPACK, like ncnn, has kernels of its own for
 both."""
-_DIGITS = 5
 
 
 class RelatePlan(BaseModel):
@@ -45,6 +47,40 @@ class RelatePlan(BaseModel):
     """At which the source ran there."""
     dtype: DType
     threads: int
+
+
+class DerivePlan(BaseModel):
+    """A calibration of a board on which nothing was measured, by another with its core or a near relative
+    (``[[derive]]``): what `sandbox.choice` would take for it, written down."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9.-]+$")]
+    source: str
+
+
+def derive(plan: DerivePlan, device: DeviceSpec, source: Calibration) -> Calibration:
+    """The calibration, scaled by clock and bandwidth, with a wider interval. Raises `DataFileError`."""
+    chosen = choose([source], Target.of(device), Workload.of(source))
+    if isinstance(chosen, str):
+        raise DataFileError(f"{plan.id}: {source.id} does not serve it: {chosen}", hint="name one of a like core")
+    before = f"{source.transfer.reason}; " if source.transfer else ""
+    return chosen.calibration.model_copy(
+        update={
+            "id": plan.id,
+            "device": device.id,
+            "soc": device.soc,
+            "core": device.cpu.core,
+            "bandwidth_bytes_per_second": device.memory.bandwidth_bytes_per_second if device.memory else None,
+            "interval": rounded(chosen.half_width),
+            "evidence": None,
+            "transfer": Transfer(
+                source=source.id,
+                reason=f"{before}{transferred(source)}; nothing was measured on the board",
+            ),
+            "notes": tuple(note for note in source.notes if "clock" not in note and "MHz" not in note),
+        }
+    )
 
 
 def board_ratios(plan: RelatePlan, rows: Sequence[MeasuredRow]) -> tuple[float, ...]:
@@ -80,18 +116,9 @@ def relate(
     for mine in own.models:
         other = theirs.find(mine.model, plan.dtype)
         if other is not None and mine.dtype == plan.dtype:
-            found.append(
-                Point(
-                    model=mine.model,
-                    dtype=mine.dtype,
-                    seconds=ratio * there.seconds(other.classes, other.weights_bytes, other.operators),
-                    slots=source.slots.of(mine.classes),
-                    weights_bytes=mine.weights_bytes,
-                    operators=mine.operators,
-                    instructions=mine.instructions,
-                )
-            )
-    line = solve(found, plan.id, threads=plan.threads)
+            moved = amounts(other.weights_bytes, other.operators, other.traffic)
+            found.append(point(mine, ratio * there.seconds(other.classes, moved), source.slots))
+    line = solve(found, plan.id, tuple(source.costs))
     misfit = max(abs(math.log(line.predict(each) / each.seconds)) for each in found)
     mixes = [each.slots / each.instructions for each in found]
     boards = " to ".join(plan.boards)
@@ -106,11 +133,10 @@ def relate(
             "runtime": own.runtime,
             "runtime_version": own.runtime_version,
             "dtypes": (plan.dtype,),
-            "cycles_per_slot": _rounded(line.slot * device.cpu.clock_hz),
-            "seconds_per_weight_byte": _rounded(line.weight_byte),
-            "seconds_per_operator": _rounded(line.operator),
-            "interval": _rounded(math.hypot(source.interval, spread, misfit, OTHER_LIBRARY)),
-            "slots_per_instruction": (_rounded(min(mixes)), _rounded(max(mixes))),
+            "cycles_per_slot": rounded(line.slot * device.cpu.clock_hz),
+            **{f"seconds_per_{term}": rounded(line.costs.get(term, 0.0)) for term in TERMS},
+            "interval": rounded(math.hypot(source.interval, spread, misfit, OTHER_LIBRARY)),
+            "slots_per_instruction": (rounded(min(mixes)), rounded(max(mixes))),
             "evidence": None,
             "transfer": Transfer(
                 source=source.id,
@@ -126,7 +152,3 @@ def relate(
             "notes": (),
         }
     )
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")

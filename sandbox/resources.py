@@ -17,6 +17,12 @@ def data_directory(name: str) -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
 
+def config_directory() -> Path:
+    """Where the user's settings are kept: the XDG configuration folder."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "edge-sandbox"
+
+
 def cache_directory() -> Path:
     """Where downloads and unpacked images are kept: ``$EDGE_SANDBOX_CACHE``, else the XDG cache folder."""
     chosen = os.environ.get("EDGE_SANDBOX_CACHE")

@@ -17,13 +17,14 @@ from .frames import memory_frame, ops_frame
 from .measurements import AllocatorPhase, Counts, HeapOwner, IllegalInstruction, Op, Phase
 from .metrics import Quantity, Unavailable
 from .microcontroller.outcome import MicrocontrollerPart
+from .parity import Parity
 from .record import Device, Image, Model
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
-CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash", "regression"]
+CheckId = Literal["memory", "operators", "cpu", "abi", "run", "latency", "flash", "regression", "parity"]
 CheckStatus = Literal["pass", "warn", "fail", "unknown", "skipped"]
 OutOfMemoryKind = Literal["kernel", "watchdog", "bad_alloc", "MemoryError", "runtime"]
 VerdictStatus = Literal["ready", "marginal", "not_ready", "unknown"]
@@ -146,6 +147,8 @@ class Latency(_Frozen):
     """Time of an inference on the guest's clock: one cycle for each instruction until a calibration says more."""
 
     counts: Counts
+    work: Counts | None = None
+    """The same inference on one thread, where several ran: without what threads do to find work."""
     mean: Quantity
     p95: Quantity
     throughput: Quantity
@@ -256,6 +259,8 @@ class Result(_Frozen):
     """Only when the run failed for want of memory."""
     illegal_instruction: IllegalInstruction | None = None
     """Only when the core refused an instruction and the guest could say which."""
+    parity: Parity | None = None
+    """Only when a comparison of outputs was asked for and the model ran."""
     checks: tuple[Check, ...]
     verdict: Verdict
     warnings: tuple[str, ...]

@@ -19,23 +19,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from . import native, rundir
+from . import rundir
 from .analysis import analyse
-from .device import load_device, select_os
+from .device import DeviceSpec, load_device, select_os
 from .engines.memory_limit import limit_mechanism
 from .errors import DataFileError
 from .graph import read_model
 from .image.build import ImageBuilder
 from .image.emulator import host_architecture
-from .image.spec import load_lock, load_spec
+from .image.spec import load_lock
 from .image.store import Store, remove_tree
-from .plan import JOB_NAMES, ProfileRequest, choose_runtime
+from .microcontroller import host as microcontroller_host
+from .microcontroller import profile as microcontroller
+from .microcontroller.analysis import analyse as analyse_board
+from .microcontroller.board import Microcontroller, is_microcontroller
+from .microcontroller.record import has_record
+from .microcontroller.record import read_record as read_board_record
+from .plan import ProfileRequest, choose_runtime
+from .record import ModelRecord
 from .resources import data_directory
 from .result import Result
 
 _KEY = "key.json"
 _UNDECIDING = {"sources", "origin", "price"}
 """Of a device's spec: where its facts were read, and what it costs."""
+_ASKED_APART = {"model", "device", "mirror", "os", "runtime", "latency_budget_seconds"}
+"""Of a request: what the key names by content, and what decides nothing: a budget is asked of the numbers later."""
 _LEFT_OUT = {"outputs.npz"}
 """Of a run folder: the model's outputs, which may be large and which no report reads."""
 _LARGEST_FILE_BYTES = 64 << 20
@@ -47,30 +56,26 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
 
     Raises `UsageError` and `DataFileError` for a model, device, image or runtime that cannot be run.
     """
-    graph = read_model(request.model)
-    device = load_device(request.device, data_directory("device_specs"))
-    os_choice = select_os(device, request.os)
-    name, wanted = choose_runtime(request.runtime, graph, builder.runtimes(os_choice.image))
-    spec, lock = load_spec(os_choice.image, builder.images), load_lock(os_choice.image, builder.images)
     host = host_architecture()
-    locked = lock.runtime_versions(name)
-    options = {key: value for key, value in asdict(request).items() if key not in {"model", "device", "mirror"}}
-    del options["latency_budget_seconds"]  # a question asked of the numbers afterwards
-    engine = ("native" if host == "arm64" and request.isolated else "local") if request.engine == "auto" else None
-    options |= {"os": os_choice.image, "runtime": (name, wanted or locked[0]), "engine": engine or request.engine}
+    options = {key: value for key, value in asdict(request).items() if key not in _ASKED_APART}
     if request.inputs not in {"random", "zeros"}:
         options["inputs"] = _sha256([Path(request.inputs)])
+    device: DeviceSpec | Microcontroller
+    if is_microcontroller(request.device, data_directory("device_specs")):
+        graph, device = microcontroller.read_request(request)
+        image = microcontroller_host.IMAGE
+        options["runtime"] = microcontroller_host.RUNTIME
+    else:
+        graph, device = read_model(request.model), load_device(request.device, data_directory("device_specs"))
+        image = select_os(device, request.os).image
+        name, wanted = choose_runtime(request.runtime, graph, builder.runtimes(image))
+        options["runtime"] = (name, wanted or load_lock(image, builder.images).runtime_versions(name)[0])
+        if request.engine == "auto":
+            options["engine"] = "native" if host == "arm64" and request.isolated else "local"
     return {
         **_tool(builder.images),
-        "native_parts": _sha256(
-            [
-                native.plugin(host),
-                native.clock_library(spec.architecture),
-                native.fault_library(spec.architecture),
-            ]
-        ),
-        "emulator": load_lock(f"emulator-{host}", builder.images).digest,
-        "image": lock.digest,
+        "emulators": [load_lock(f"emulator{kind}-{host}", builder.images).digest for kind in ("", "-system")],
+        "image": load_lock(image, builder.images).digest,
         "model": (graph.sha256, _sha256(graph.external_files)),
         "device": device.model_dump(mode="json", exclude=_UNDECIDING),
         "host": platform.uname()[1:] if options["engine"] == "native" else host,
@@ -88,11 +93,12 @@ class RunCache:
     def find(self, key: dict[str, Any]) -> Path | None:
         """The folder of the run with that key, if it is kept."""
         folder = self._folder(key)
-        return folder if (folder / rundir.RECORD).is_file() else None
+        return folder if (folder / _KEY).is_file() else None
 
     def keep(self, key: dict[str, Any], run_dir: Path) -> None:
         """Copy a finished run. One that ran out of time is not kept: on a less busy host it may have ended well."""
-        if any(rundir.read_outcome(run_dir / job).timed_out for job in _finished(run_dir)):
+        outcomes = [rundir.read_outcome(path.parent) for path in run_dir.glob(f"*/{rundir.OUTCOME}")]
+        if any(outcome.timed_out for outcome in outcomes):
             return
         with self._store.fresh(self._folder(key)) as work:
             _copy_plain(run_dir, work)
@@ -100,10 +106,11 @@ class RunCache:
 
     def result(self, folder: Path, request: ProfileRequest) -> Result:
         """The result of a kept run, by today's calibrations and for the questions that ``request`` asks."""
+        if has_record(folder):
+            board_record = read_board_record(folder)
+            return analyse_board(folder, board_record.model_copy(update=_asked(board_record.model, request)))
         record = rundir.read_record(folder)
-        model = record.model.model_copy(update={"path": str(request.model)})
-        asked = {"model": model, "latency_budget_seconds": request.latency_budget_seconds}
-        return analyse(folder, record.model_copy(update=asked))
+        return analyse(folder, record.model_copy(update=_asked(record.model, request)))
 
     def runs(self) -> Iterator[Path]:
         """The folders of all kept runs."""
@@ -124,6 +131,12 @@ class RunCache:
         return self._directory / hashlib.sha256(_canonical(key).encode()).hexdigest()[:32]
 
 
+def _asked(model: ModelRecord, request: ProfileRequest) -> dict[str, Any]:
+    """What of a record is the request's and not the run's."""
+    named = model.model_copy(update={"path": str(request.model)})
+    return {"model": named, "latency_budget_seconds": request.latency_budget_seconds}
+
+
 @functools.cache
 def _tool(images: Path) -> dict[str, str]:
     """The tool's own share, the same for all runs of a process."""
@@ -131,12 +144,14 @@ def _tool(images: Path) -> dict[str, str]:
         "tool": version("edge-sandbox"),
         "code": _sha256(sorted(Path(__file__).parent.rglob("*.py"))),
         "guest": _sha256(sorted((images / "guest").glob("*.py"))),
+        "native_parts": _sha256(_files(data_directory("native"))),
+        "tables": _sha256(_files(data_directory("compatibility"))),
         "memory_limit": limit_mechanism(),
     }
 
 
-def _finished(run_dir: Path) -> tuple[str, ...]:
-    return tuple(job for job in JOB_NAMES if (run_dir / job / rundir.OUTCOME).is_file())
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _canonical(key: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
 from .engines.base import Outcome
 from .errors import DataFileError, HostError
 from .measurements import Code, IllegalInstruction, ReachedCode
+from .parity import Parity
 from .record import RunRecord
 from .units import format_size
 
@@ -38,6 +39,7 @@ REACHED = "reached.json"
 COMPATIBILITY = "compatibility.json"
 ILLEGAL_INSTRUCTION = "illegal_instruction.json"
 IDENTITY = "device"
+PARITY = "parity.json"
 
 _LARGEST_BYTES = 64 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -131,6 +133,17 @@ def read_fault(job_dir: Path) -> IllegalInstruction | None:
         return IllegalInstruction.model_validate_json(read_guest_file(job_dir / ILLEGAL_INSTRUCTION))
     except (OSError, ValidationError):
         return None
+
+
+def read_parity(run_dir: Path) -> Parity | None:
+    """The comparison of outputs; None where none was made. Raises `DataFileError` when it is damaged."""
+    path = run_dir / PARITY
+    try:
+        return Parity.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise DataFileError(f"{path} is damaged", hint="run the profile again") from error
 
 
 def write_compatibility(run_dir: Path, compatibility: Compatibility) -> None:

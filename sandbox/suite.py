@@ -10,14 +10,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .device import load_device
 from .engines.guard import Guard
 from .errors import DataFileError, RunError
-from .graph import read_model
+from .graph import ModelGraph, read_model
 from .image.build import ImageBuilder
+from .json_file import first_problem
 from .metrics import Unavailable
 from .model_counts import CountSet, ModelCounts
-from .pipeline import profile
-from .plan import ProfileRequest
+from .pipeline import profile, static_traffic
+from .plan import JobName, ProfileRequest
+from .record import Traffic
+from .resources import data_directory
 from .result import Result
 from .zoo.classifiers import classifier
 
@@ -52,7 +56,7 @@ def load_plans(path: Path) -> tuple[CountPlan, ...]:
         lists: dict[str, list[str]] = document.get("lists", {})
         plans = tuple(CountPlan.model_validate(table) for table in document.get("counts", []))
     except (OSError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        reason = first_problem(error) if isinstance(error, ValidationError) else error
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
     return tuple(
         plan.model_copy(
@@ -76,8 +80,8 @@ def count_models(
         for model in models:
             if counted is not None and counted.find(model, dtype) is not None:
                 continue
-            result, operators = _run(plan, model, dtype, builder, protector)
-            row = _row(model, dtype, result, operators)
+            result, graph, traffic = profiled(plan, model, dtype, builder, protector)
+            row = _row(model, dtype, result, len(graph.operators), traffic)
             counted = CountSet(
                 id=plan.id,
                 device=plan.device,
@@ -93,8 +97,16 @@ def count_models(
             yield counted
 
 
-def _run(plan: CountPlan, model: str, dtype: str, builder: ImageBuilder, protector: Guard) -> tuple[Result, int]:
-    """The result, and how many operators the model has."""
+def profiled(
+    plan: CountPlan,
+    model: str,
+    dtype: str,
+    builder: ImageBuilder,
+    protector: Guard,
+    *,
+    jobs: tuple[JobName, ...] = ("latency",),
+) -> tuple[Result, ModelGraph, Traffic | None]:
+    """The result, the graph that ran, and what its operators move on the device."""
     with tempfile.TemporaryDirectory(prefix="edge-sandbox-") as name, protector.protect("folder", name):
         folder = Path(name)
         path = folder / f"{model}_{dtype}.tflite"
@@ -107,14 +119,15 @@ def _run(plan: CountPlan, model: str, dtype: str, builder: ImageBuilder, protect
             engine="local",
             threads=plan.threads,
             delegates=plan.delegates,
-            jobs=("latency",),
+            jobs=jobs,
             inferences=(1, 1),
             timeout_seconds=1800.0,
         )
-        return profile(request, folder / "run", builder, protector), len(read_model(path).operators)
+        graph, device = read_model(path), load_device(plan.device, data_directory("device_specs"))
+        return profile(request, folder / "run", builder, protector), graph, static_traffic(graph, {}, device)
 
 
-def _row(model: str, dtype: str, result: Result, operators: int) -> ModelCounts:
+def _row(model: str, dtype: str, result: Result, operators: int, traffic: Traffic | None) -> ModelCounts:
     counts, weights = result.latency.counts, result.memory.weights
     for quantity in (counts.instructions, counts.critical_path, weights):
         if isinstance(quantity, Unavailable):
@@ -128,6 +141,7 @@ def _row(model: str, dtype: str, result: Result, operators: int) -> ModelCounts:
             "critical_path": int(counts.critical_path.value),  # type: ignore[union-attr]
             "weights_bytes": int(weights.value),  # type: ignore[union-attr]
             "operators": operators,
+            "traffic": traffic,
             "classes": {name: count for name, count in counts.classes.items() if count},
         }
     )

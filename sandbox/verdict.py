@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from . import parity
 from .engines.base import Outcome
 from .metrics import Metric, Quantity, Unavailable
+from .parity import Parity
 from .result import Check, CheckId, Verdict
 from .units import format_duration, format_size
 
@@ -212,6 +214,16 @@ def failure_checks(failure: Failure | None, *, total: int, native: int, delegate
         else:
             checks.append(Check(id=check, status="unknown", reason="the run ended before this could be seen"))
     return tuple(checks)
+
+
+def parity_checks(found: Parity | None, *, asked: bool) -> tuple[Check, ...]:
+    """The check of a comparison of outputs; none where none was asked for."""
+    if found is not None:
+        status, reason, fix = parity.judge(found)
+        return (Check(id="parity", status=status, reason=reason, fix=fix),)
+    if asked:
+        return (Check(id="parity", status="unknown", reason="the run ended before outputs could be compared"),)
+    return ()
 
 
 def judge(checks: Sequence[Check]) -> Verdict:

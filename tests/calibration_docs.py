@@ -1,4 +1,4 @@
-"""docs/calibration.md: its table is what the command prints. ``python -m tests.calibration_docs`` puts it there."""
+"""docs/calibration.md and its plot: ``python -m tests.calibration_docs`` makes the table and the picture again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from sandbox.fit_files import error_table
+
+from . import calibration_plot
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "calibration.md"
@@ -20,3 +22,4 @@ def renewed() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(renewed(), encoding="utf-8")
+    calibration_plot.main()

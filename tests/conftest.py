@@ -8,8 +8,10 @@ import pytest
 
 from sandbox import process
 from sandbox.engines.base import EngineName
-from tests import host
+from sandbox.microcontroller.board import EmulatorName
+from tests import browser, host
 
+_BROWSER = "browser"
 _LEFT_OUT = pytest.StashKey[dict[str, str]]()
 
 
@@ -18,15 +20,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require-engines",
         default="",
         metavar="NAMES",
-        help="engines (of local,docker,native) that must work here: their tests fail where they would be skipped",
+        help="what must work here, of local,docker,native,qemu-system,renode,browser: its tests fail, not skip",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = {}
-    unknown = _required(config) - set(host.REAL)
+    known = (*host.REAL, *host.EMULATORS, _BROWSER)
+    unknown = _required(config) - set(known)
     if unknown:
-        raise pytest.UsageError(f"--require-engines: no engine {', '.join(sorted(unknown))}; " + ", ".join(host.REAL))
+        raise pytest.UsageError(f"--require-engines: no engine {', '.join(sorted(unknown))}; " + ", ".join(known))
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +37,20 @@ def outside_programs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     """Skip or fail tests of an engine that this host has not; forbid programs to tests that announce none."""
     marker = request.node.get_closest_marker("engine")
     if marker is not None:
-        need_engine(request.config, cast("EngineName", marker.args[0]))
+        need_engine(request.config, cast("EngineName | EmulatorName", marker.args[0]))
+    elif request.node.get_closest_marker(_BROWSER) is not None:
+        _need(request.config, _BROWSER, browser.left_out())
     elif request.node.get_closest_marker("subprocess") is None:
         for name in ("run", "start", "start_with_input"):
             monkeypatch.setattr(process, name, _forbidden)
 
 
-def need_engine(config: pytest.Config, name: EngineName) -> None:
+def need_engine(config: pytest.Config, name: EngineName | EmulatorName) -> None:
     """Skip the test, with the reason, when this host cannot run the engine; fail it when the engine is required."""
-    reason = host.left_out(name)
+    _need(config, name, host.left_out(name))
+
+
+def _need(config: pytest.Config, name: str, reason: str | None) -> None:
     if reason is None:
         return
     if name in _required(config):

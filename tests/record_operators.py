@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -56,15 +56,15 @@ def main() -> None:
             sys.stdout.write(f"{path.name}: {len(table.operators)} operators\n")
 
 
-def dump(image: str, runtime: str, version: str) -> TfliteTable | OnnxTable:
-    """The table of a build, asked in its image."""
+def dump(image: str, runtime: str, version: str, only: Collection[str] | None = None) -> TfliteTable | OnnxTable:
+    """The table of a build, asked in its image. ``only``: of TFLite no other operators."""
     architecture = load_spec(image, data_directory("images")).architecture
     with tempfile.TemporaryDirectory(prefix="edge-sandbox-operators-") as folder:
         share = Path(folder)
         if runtime == "onnxruntime":
             _write_onnx(share)
             return onnx_table(_ask(image, runtime, version, share, "onnx_operators.py"), architecture, image)
-        _write_tflite(share)
+        _write_tflite(share, only)
         said = _ask(image, runtime, version, share, "tflite_operators.py", _PACKAGES[runtime])
     return TfliteTable(
         runtime=runtime,
@@ -73,7 +73,9 @@ def dump(image: str, runtime: str, version: str) -> TfliteTable | OnnxTable:
         image=image,
         recorded=_TODAY,
         custom=tuple(
-            name for name in one_operator.CUSTOM if "unresolved custom op" not in said["types"][f"{name}.custom"]
+            name
+            for name in one_operator.CUSTOM
+            if "unresolved custom op" not in said["types"].get(f"{name}.custom", "unresolved custom op")
         ),
         operators=tuple(
             TfliteOperator(
@@ -152,7 +154,7 @@ def _write_onnx(folder: Path) -> None:
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 
-def _write_tflite(folder: Path) -> None:
+def _write_tflite(folder: Path, only: Collection[str] | None) -> None:
     file = TfliteFile("one operator code")
     value = file.tensor("x", "float32", (1,))
     file._codes.append(("AVERAGE_POOL_2D", 7))
@@ -164,13 +166,14 @@ def _write_tflite(folder: Path) -> None:
     operators = {
         name: number
         for name, number in vars(tflite.BuiltinOperator).items()
-        if isinstance(number, int) and name not in _NOT_OPERATORS
+        if isinstance(number, int) and name not in _NOT_OPERATORS and (only is None or name in only)
     }
     document = {"model": base64.b64encode(content).decode(), "operators": operators, **template}
     (folder / "template.json").write_text(json.dumps(document))
     (folder / "models").mkdir()
     for name, model in one_operator.models():
-        (folder / "models" / f"{name}.tflite").write_bytes(model)
+        if only is None or name.partition(".")[0] in only:
+            (folder / "models" / f"{name}.tflite").write_bytes(model)
 
 
 def _builds() -> Iterator[tuple[str, str, str]]:

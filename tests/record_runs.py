@@ -33,10 +33,12 @@ class Recording:
     """A file in ``examples/``, or a name that `tests.zoo` knows."""
     options: tuple[str, ...] = ()
     exit_code: int = 1
+    device: str = "rpi4b"
+    engine: str = "local"
 
     def command(self, folder: str) -> tuple[str, ...]:
         """The command line after ``edge-sandbox``."""
-        return ("profile", self.model, "--device", "rpi4b", *self.options, "--run-dir", folder, "--quiet")
+        return ("profile", self.model, "--device", self.device, *self.options, "--run-dir", folder, "--quiet")
 
 
 RECORDINGS: Mapping[str, Recording] = {
@@ -51,16 +53,23 @@ RECORDINGS: Mapping[str, Recording] = {
     ),
     "timed_out": Recording(model="endless_model.onnx", options=("--timeout", "20s")),
 }
+MICROCONTROLLERS: Mapping[str, Recording] = {
+    "microcontroller": Recording(
+        model="examples/mobilenet_v1_0.25_128_int8.tflite", device="nucleo-l4r5zi", engine="auto", exit_code=0
+    ),
+}
+"""Runs that leave a folder of another kind."""
+_ALL = {**RECORDINGS, **MICROCONTROLLERS}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.record_runs", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECORDINGS)}; default: all")
-    names = parser.parse_args().names or list(RECORDINGS)
-    if unknown := set(names) - set(RECORDINGS):
-        parser.error(f"no run {', '.join(sorted(unknown))}; there are {', '.join(RECORDINGS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(_ALL)}; default: all")
+    names = parser.parse_args().names or list(_ALL)
+    if unknown := set(names) - set(_ALL):
+        parser.error(f"no run {', '.join(sorted(unknown))}; there are {', '.join(_ALL)}")
     for name in names:
-        record(name, RECORDINGS[name])
+        record(name, _ALL[name])
 
 
 def record(name: str, recording: Recording) -> None:
@@ -73,7 +82,7 @@ def record(name: str, recording: Recording) -> None:
         words = recording.command(name)
         sys.stdout.write(f"$ edge-sandbox {shlex.join(words)}\n")
         sys.stdout.flush()
-        status = subprocess.run([_COMMAND, *words, "--engine", "local"], cwd=folder, check=False).returncode
+        status = subprocess.run([_COMMAND, *words, "--engine", recording.engine], cwd=folder, check=False).returncode
         if status != recording.exit_code:
             sys.exit(f"{name}: exit code {status} in place of {recording.exit_code}: nothing was replaced")
         for pattern in _UNREAD:

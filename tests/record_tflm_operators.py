@@ -12,7 +12,8 @@ from pathlib import Path
 import tflite  # type: ignore[import-untyped]
 
 from sandbox import rundir
-from sandbox.cli.common import StderrProgress, image_builder
+from sandbox.cli.common import image_builder
+from sandbox.cli.stderr_progress import StderrProgress
 from sandbox.engines.base import Engine
 from sandbox.engines.guard import Guard, guard
 from sandbox.graph import read_model

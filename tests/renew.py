@@ -13,6 +13,7 @@ from pathlib import Path
 from sandbox import ceiling_result, check_result, comparison
 from sandbox.analysis import analyse
 from sandbox.check import CheckRequest, check
+from sandbox.microcontroller import firmware_result
 from sandbox.reports import check_terminal, junit, markdown, terminal
 from sandbox.result import Result, schema
 
@@ -22,6 +23,7 @@ from .record_runs import PROJECT, RECORDINGS, RUNS
 SCHEMA = PROJECT / "docs" / "result.schema.json"
 CEILING_SCHEMA = PROJECT / "docs" / "ceiling.schema.json"
 COMPARE_SCHEMA = PROJECT / "docs" / "compare.schema.json"
+FIRMWARE_SCHEMA = PROJECT / "docs" / "firmware.schema.json"
 CHECK_SCHEMA = PROJECT / "docs" / "check.schema.json"
 REPORTS = PROJECT / "tests" / "data" / "reports"
 CHECK_REPORT = REPORTS / "check.txt"
@@ -42,6 +44,7 @@ def made() -> Mapping[Path, str]:
         CEILING_SCHEMA: json.dumps(ceiling_result.schema(), indent=1) + "\n",
         COMPARE_SCHEMA: json.dumps(comparison.schema(), indent=1) + "\n",
         CHECK_SCHEMA: json.dumps(check_result.schema(), indent=1) + "\n",
+        FIRMWARE_SCHEMA: json.dumps(firmware_result.schema(), indent=1) + "\n",
         CHECK_REPORT: check_terminal.render(example_check()),
     }
     return {SCHEMA: published_schema(), picture.PICTURE: picture.draw(), **checks, **reports}

@@ -41,12 +41,15 @@ class Request:
     shapes: dict[str, tuple[int, ...]] | None = None
     #: ``latency``, ``operators`` or ``heap`` (as latency; the process runs under a heap profiler).
     profile: str = "latency"
-    #: ``default``: the delegates that the runtime applies by itself; ``none``: the runtime's own kernels only.
+    #: ``default``: the delegates that the runtime applies by itself; ``none``: the runtime's own kernels only;
+    #: ``reference``: kernels written to be right, not fast.
     delegates: str = "default"
     #: Whether the emulator counts instructions.
     counted: bool = False
     #: The clock library, which also holds the profiler that TFLite reports to.
     clock_library: str | None = None
+    #: TFLite: tensors inside the model that are kept and reported beside its outputs. No delegate runs then.
+    tensors: tuple[int, ...] = ()
 
 
 def read_request(path: Path) -> Request:
@@ -57,6 +60,7 @@ def read_request(path: Path) -> Request:
         raise RequestError(f"request schema {schema!r} is not {SCHEMA}: host and image come from different versions")
     raw["run_dir"] = Path(raw["run_dir"])
     raw["shapes"] = {name: tuple(int(size) for size in shape) for name, shape in (raw.get("shapes") or {}).items()}
+    raw["tensors"] = tuple(int(index) for index in raw.get("tensors") or ())
     try:
         request = Request(**raw)
     except TypeError as error:
@@ -71,7 +75,7 @@ def _check(request: Request) -> None:
         "runtime": ("tflite-runtime", "ai-edge-litert", "tflite-micro", "onnxruntime"),
         "inputs": ("random", "zeros", "npz"),
         "profile": ("latency", "operators", "heap"),
-        "delegates": ("default", "none"),
+        "delegates": ("default", "none", "reference"),
     }
     for field, allowed in closed.items():
         value = getattr(request, field)

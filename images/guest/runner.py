@@ -103,6 +103,8 @@ def open_backend(request: Request) -> Backend:
         "ai-edge-litert": ("tflite_backend", "TfliteBackend"),
         "tflite-micro": ("tflm_backend", "TflmBackend"),
     }[request.runtime]
+    if request.delegates == "reference" and request.format == "onnx":
+        module, name = "onnx_reference", "OnnxReference"
     backend: Backend = getattr(import_module(module), name)(request)
     return backend
 

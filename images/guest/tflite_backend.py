@@ -35,14 +35,18 @@ class TfliteBackend(Backend):
 
     def load(self) -> None:
         resolvers = self._module.OpResolverType
-        plain = self._request.delegates == "none"
         # Without a number Eigen's convolutions take four threads; ai-edge-litert 1.1.0 fails on any number.
         nameless = self._request.runtime == "ai-edge-litert" and self._package.__version__ == "1.1.0"
         threads = None if nameless and self._request.threads == 1 else self._request.threads
         self._interpreter = self._module.Interpreter(
             model_path=self._request.model,
             num_threads=threads,
-            experimental_op_resolver_type=resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else resolvers.AUTO,
+            experimental_op_resolver_type={
+                "default": resolvers.AUTO,
+                "none": resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                "reference": resolvers.BUILTIN_REF,
+            }[self._request.delegates],
+            experimental_preserve_all_tensors=bool(self._request.tensors),
         )
         if self._request.profile == "operators":
             # Before allocate_tensors(): that is where XNNPACK is applied, and it asks for a profiler only then.
@@ -83,7 +87,13 @@ class TfliteBackend(Backend):
 
     def outputs(self) -> list[Output]:
         details = self._interpreter.get_output_details()
-        return [Output(detail["name"], self._interpreter.get_tensor(detail["index"])) for detail in details]
+        found = [Output(detail["name"], self._interpreter.get_tensor(detail["index"])) for detail in details]
+        return found + [Output(f"tensor {index}", self._interpreter.get_tensor(index)) for index in self._kept()]
+
+    def _kept(self) -> list[int]:
+        """The tensors asked for that there are: a dynamic one may never have been allocated."""
+        sizes = {int(d["index"]): d["shape"] for d in self._interpreter.get_tensor_details()}
+        return [index for index in self._request.tensors if index in sizes]
 
     def start_profile(self) -> None:
         if self._profile is not None:

@@ -28,6 +28,8 @@ LARGEST = 256 << 20
 #: Sizes above the smallest that must work too, or the search goes on: success has to be monotone.
 ABOVE = tuple(STEP << shift for shift in range(9))
 ALLOCATION = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+#: No arena is large enough for an operator that TFLM has not.
+NO_OPERATOR = ("Didn't find op", "Failed to get registration")
 #: Characters of what TFLM said: its last lines name the cause.
 LONGEST = 2000
 
@@ -69,8 +71,9 @@ class TflmBackend(Backend):
         size = FIRST
         while not self._works(size, self._create):
             size *= 2
-            if size > LARGEST:
-                raise TflmError(self._last_words())
+            words = self._last_words()
+            if size > LARGEST or any(text in words for text in NO_OPERATOR):
+                raise TflmError(words)
         self._arena["enough"] = size
         self._interpreter = self._create(size)
 

@@ -15,7 +15,16 @@ from .options import OsOption, ThreadsOption
 from .stderr_progress import StderrProgress
 
 if TYPE_CHECKING:
-    from sandbox.calibration import Calibration, DType, Errors
+    from sandbox.calibration import Calibration, DType, Errors, Term
+    from sandbox.microcontroller.latency import MicrocontrollerCalibration
+
+_A: dict[Term, str] = {
+    "weight_byte": "a byte of weights",
+    "operator": "an operator",
+    "activation_byte": "a byte that operators read or write",
+    "im2col_byte": "a byte laid out by im2col",
+    "large_weight_byte": "a byte of weights that leave the L2 cache",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,14 +39,20 @@ DirectoryOption = Annotated[
 
 @app.command(name="list")
 def list_calibrations(directory: DirectoryOption = None) -> None:
-    """List all calibrations with rows, error on left-out families, and the width of the interval."""
+    """List all calibrations with rows, error on left-out families, and the width of the interval.
+
+    Example: edge-sandbox calibration list
+    """
     from sandbox.calibration import load_calibrations  # noqa: PLC0415
+    from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
     for each in load_calibrations(_folder(directory)):
-        left_out = each.evidence.leave_one_family_out or each.evidence.leave_one_model_out if each.evidence else None
-        error = f"{left_out.mean:.1%} mean, {left_out.worst:.1%} worst" if left_out else "by transfer"
-        rows = f"{each.evidence.rows:>3} rows" if each.evidence else "no rows"
+        error = f"{each.unseen.mean:.1%} mean, {each.unseen.worst:.1%} worst" if each.unseen else "not measured"
+        rows = f"{each.evidence.rows:>3} rows" if each.evidence else "transfer"
         typer.echo(f"{each.id:<58} {rows}  {error:<28} ±{_percent(each.interval)}")
+    for fit_ in load_fits(_folder(directory)):
+        error = f"{fit_.error:.1%} mean, {max(fit_.left_out):.1%} worst"
+        typer.echo(f"{fit_.plan.id:<58} {len(fit_.rows):>3} rows  {error:<28} ±{_percent(fit_.interval)}")
 
 
 @app.command()
@@ -45,9 +60,18 @@ def show(
     calibration: Annotated[str, typer.Argument(help="Id (see `calibration list`).", show_default=False)],
     directory: DirectoryOption = None,
 ) -> None:
-    """Show a calibration: what it is for, its numbers, its errors, its sources."""
-    from sandbox.calibration import load_calibrations  # noqa: PLC0415
+    """Show a calibration: what it is for, its numbers, its errors, its sources.
 
+    Example: edge-sandbox calibration show rpi4b/tflite-runtime-2.14.0-xnnpack-fp32-1t
+    """
+    from sandbox.calibration import load_calibrations  # noqa: PLC0415
+    from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
+
+    fits = {each.plan.id: each for each in load_fits(_folder(directory))}
+    if calibration in fits:
+        for line in _describe_fit(fits[calibration]):
+            typer.echo(line)
+        return
     known = {each.id: each for each in load_calibrations(_folder(directory))}
     if calibration not in known:
         raise UsageError(f"unknown calibration {calibration!r}", hint="see edge-sandbox calibration list")
@@ -57,7 +81,10 @@ def show(
 
 @app.command()
 def errors(directory: DirectoryOption = None) -> None:
-    """Print how well left-out rows are predicted, as the Markdown table of docs/calibration.md."""
+    """Print how well left-out rows are predicted, as the Markdown table of docs/calibration.md.
+
+    Example: edge-sandbox calibration errors
+    """
     from sandbox.fit_files import error_table  # noqa: PLC0415
 
     for line in error_table(_folder(directory), data_directory("device_specs")):
@@ -129,6 +156,8 @@ def measure(
     """Time a fixed suite of models and operators on this very board, to fit a calibration from or to send in.
 
     Run it on the board, without other programs, for about five minutes; clocks and temperatures are written down too.
+
+    Example: edge-sandbox calibration measure mine.json --device rpi4b
     """
     from sandbox.board import measure as run_suite  # noqa: PLC0415
     from sandbox.engines.guard import guard  # noqa: PLC0415
@@ -162,15 +191,24 @@ def measure(
 
 @app.command()
 def check(directory: DirectoryOption = None) -> None:
-    """Fit all calibrations again: exit code 3 when a file differs from what its rows and counts give."""
+    """Fit all calibrations again: exit code 3 when a file differs from what its rows and counts give.
+
+    Example: edge-sandbox calibration check
+    """
     from sandbox.fit_files import differences, fit_all  # noqa: PLC0415
+    from sandbox.microcontroller.latency import load_fits  # noqa: PLC0415
 
     source = _folder(directory)
     made = fit_all(source, data_directory("device_specs"))
     found = differences(source, made)
+    fits = load_fits(source)  # made from their rows whenever they are read, so that nothing can differ
     if found:
         raise DataFileError("\n".join(f"{source}: {line}" for line in found), hint="edge-sandbox calibration fit")
-    typer.echo(f"{source}: {len(made)} calibrations follow from their rows and counts")
+    for each in made:
+        if each.evidence and each.evidence.interval_coverage is not None:
+            covered = f"{each.evidence.interval_coverage:.0%} of {each.evidence.rows} rows of left-out families"
+            typer.echo(f"{each.id}: ±{_percent(each.interval)} covers {covered}")
+    typer.echo(f"{source}: {len(made) + len(fits)} calibrations follow from their rows and counts")
 
 
 @app.command()
@@ -185,7 +223,10 @@ def count(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
-    """Count the published models under emulation again; takes hours for all, and keeps what is done."""
+    """Count the published models under emulation again; takes hours for all, and keeps what is done.
+
+    Example: edge-sandbox calibration count cortex-a72-tflite-runtime-2.14.0-xnnpack-1t
+    """
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.model_counts import read_counts, render_counts  # noqa: PLC0415
     from sandbox.progress import Silent  # noqa: PLC0415
@@ -221,7 +262,7 @@ def _describe(each: Calibration) -> list[str]:
         f"{each.id}: {each.core} at {each.clock_hz / 1e9:.2f} GHz",
         f"  {build}, {each.threads} thread{'s' if each.threads > 1 else ''}",
         f"  {each.cycles_per_slot:.4g} cycles a slot; slots of an instruction: {weights}",
-        f"  {each.seconds_per_weight_byte * 1e9:.4g} ns a byte of weights",
+        *(f"  {cost * 1e9:.4g} ns {_A[term]}" for term, cost in each.costs.items()),
         f"  90 % interval: ±{_percent(each.interval)}",
     ]
     if each.evidence:
@@ -235,9 +276,25 @@ def _describe(each: Calibration) -> list[str]:
             lines.append(f"  the interval covers {known.interval_coverage:.0%} of the rows of left-out families")
     if each.transfer:
         lines.append(f"  by transfer from {each.transfer.source}: {each.transfer.reason}")
+        known_error = each.transfer.error
+        lines.append(f"  such transfers {_errors(known_error)}" if known_error else "  its error was never measured")
     if each.provenance:
         lines += [f"  source: {source}" for source in each.provenance.sources]
     return lines + [f"  note: {note}" for note in each.notes]
+
+
+def _describe_fit(each: MicrocontrollerCalibration) -> list[str]:
+    plan = each.plan
+    lines = [
+        f"{plan.id}: {plan.core} of {plan.soc} at {plan.clock_hz / 1e6:g} MHz",
+        f"  TFLM {plan.tflm}, {plan.kernels} kernels, int8",
+        f"  {each.cycles_per_mac:.4g} cycles a multiply-accumulate",
+        f"  90 % interval of this build on this chip: ±{_percent(each.interval)}; wider for another build or chip",
+        f"  {len(each.rows)} rows; left-out models {each.error:.1%} mean, {max(each.left_out):.1%} worst",
+    ]
+    lines += [f"    {model}: {cycles:.3g} cycles" for model, cycles in each.rows]
+    lines += [f"  source: {source}" for source in each.sources]
+    return lines + [f"  note: {note}" for note in plan.notes]
 
 
 def _errors(errors: Errors) -> str:

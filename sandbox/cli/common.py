@@ -62,6 +62,8 @@ class EngineChoice(str, Enum):
     DOCKER = "docker"
     NATIVE = "native"
     REPLAY = "replay"
+    QEMU_SYSTEM = "qemu-system"
+    RENODE = "renode"
 
 
 class FormatChoice(str, Enum):

@@ -20,7 +20,10 @@ _DeviceArgument = Annotated[str, typer.Argument(help="Device id, or the path of 
 
 @app.command(name="list")
 def list_devices() -> None:
-    """List all devices with core, clock and RAM; with OS images, or flash for microcontrollers."""
+    """List all devices with core, clock and RAM; with OS images, or flash for microcontrollers.
+
+    Example: edge-sandbox devices list
+    """
     from sandbox.device import available_devices, load_device  # noqa: PLC0415
     from sandbox.microcontroller.board import available_boards, load_board  # noqa: PLC0415
 
@@ -65,7 +68,10 @@ def show(device: _DeviceArgument) -> None:
 
 @app.command()
 def check(device: _DeviceArgument) -> None:
-    """Check a device spec: exit code 3 and the field to mend when it is wrong."""
+    """Check a device spec: exit code 3 and the field to mend when it is wrong.
+
+    Example: edge-sandbox devices check rpi4b
+    """
     from sandbox import device as linux  # noqa: PLC0415
     from sandbox.microcontroller import board as mcu  # noqa: PLC0415
 

@@ -35,7 +35,10 @@ def _chosen(ids: list[str] | None) -> list[str]:
 
 @app.command(name="list")
 def list_images() -> None:
-    """List all images with their runtimes, and whether they are built."""
+    """List all images with their runtimes, and whether they are built.
+
+    Example: edge-sandbox images list
+    """
     from sandbox.image.spec import available_images, load_lock, load_spec  # noqa: PLC0415
 
     directory = data_directory("images")
@@ -69,7 +72,10 @@ def build(
 
 @app.command()
 def verify(images: _ImagesArgument = None) -> None:
-    """Check every cached download against its sha256, and built images for missing or changed files."""
+    """Check every cached download against its sha256, and built images for missing or changed files.
+
+    Example: edge-sandbox images verify bookworm-arm64
+    """
     from sandbox.image.spec import load_lock, load_spec  # noqa: PLC0415
 
     directory = data_directory("images")
@@ -97,7 +103,10 @@ def lock(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
 ) -> None:
-    """Resolve images anew to the newest packages and write their lock files. For maintainers; needs apt."""
+    """Resolve images anew to the newest packages and write their lock files. For maintainers; needs apt.
+
+    Example: edge-sandbox images lock bookworm-arm64
+    """
     from sandbox.image.archives import find_sources  # noqa: PLC0415
     from sandbox.image.lock import resolve_lock, write_lock  # noqa: PLC0415
     from sandbox.image.spec import load_spec  # noqa: PLC0415
@@ -116,7 +125,10 @@ def lock(
 def prune(
     *, runs: Annotated[bool, typer.Option("--runs", help="Remove the runs that `compare` kept, too.")] = False
 ) -> None:
-    """Remove cached images and downloads that no shipped lock names, derived runtime versions included."""
+    """Remove cached images and downloads that no shipped lock names, derived runtime versions included.
+
+    Example: edge-sandbox images prune --runs
+    """
     from sandbox.image.spec import available_images, load_lock  # noqa: PLC0415
     from sandbox.run_cache import RunCache  # noqa: PLC0415
 

@@ -26,6 +26,7 @@ from .common import (
     run_folder,
     write_report,
 )
+from .firmware import profile_firmware, tflm_folder
 from .options import (
     BaselineOption,
     DeviceOption,
@@ -34,7 +35,6 @@ from .options import (
     LatencyIncreaseOption,
     MemoryIncreaseOption,
     MemoryOption,
-    ModelArgument,
     OperatorIncreaseOption,
     OsOption,
     OutputOption,
@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 
 
 def profile(
-    model: ModelArgument,
+    model: Annotated[
+        Path | None, typer.Argument(help="A .tflite or .onnx file. Optional with --firmware.", show_default=False)
+    ] = None,
     *,
     device: DeviceOption,
     runtime: RuntimeOption = None,
@@ -86,9 +88,36 @@ def profile(
     caches: Annotated[
         bool, typer.Option("--caches", help="Model the device's data caches too; makes counting several times slower.")
     ] = False,
+    parity: Annotated[
+        bool, typer.Option("--parity", help="Compare the outputs with this host's build and with reference kernels.")
+    ] = False,
+    parity_operators: Annotated[
+        bool, typer.Option("--parity-operators", help="The same, and name the first operator that departs.")
+    ] = False,
+    parity_reference: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="The same, with these outputs as the right ones.")
+    ] = None,
     isolation: Annotated[
         bool, typer.Option(help="--no-isolation runs a model that you trust without a sandbox.")
     ] = True,
+    firmware: Annotated[
+        Path | None, typer.Option(metavar="APP.elf", help="Microcontrollers: run this program of your own.")
+    ] = None,
+    begin: Annotated[
+        str | None, typer.Option(metavar="SYMBOL", help="With --firmware: count from here. Default: bench_begin.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="SYMBOL", help="With --firmware: count to here and stop. Default: bench_end.")
+    ] = None,
+    renode: Annotated[
+        str | None, typer.Option(metavar="PROGRAM|docker", help="Where Renode is. Default: on PATH, else its image.")
+    ] = None,
+    tflm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Microcontrollers: TFLM's library and headers, to run on the core. Remembered."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
@@ -97,6 +126,26 @@ def profile(
 
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
+    if firmware is not None:
+        if dry_run:
+            raise UsageError("--dry-run shows the plan of a model's profile", hint="leave it away with --firmware")
+        profile_firmware(
+            firmware,
+            model=model,
+            device=device,
+            engine=engine,
+            renode=renode,
+            begin=begin,
+            end=end,
+            timeout_seconds=parse_duration(timeout),
+            format_=format_,
+            output=output,
+            run_dir=run_dir,
+            mirror=mirror,
+            quiet=quiet,
+        )
+    if model is None:
+        raise UsageError("no model was named", hint="edge-sandbox profile MODEL --device ID")
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
     from sandbox.plan import ProfileRequest  # noqa: PLC0415
@@ -123,6 +172,8 @@ def profile(
         delegates=delegates,
         caches=caches,
         latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        tflm=tflm_folder(device, tflm, engine),
+        renode=renode,
     )
     if request.engine in {"auto", "local", "native"} and not dry_run:
         enter_own_scope()
@@ -132,7 +183,13 @@ def profile(
         if dry_run:
             write_report(_planned(request, folder, builder, protector), output)
             return
-        result = run_profile(request, folder, builder, protector)
+        if parity or parity_operators or parity_reference is not None:
+            from sandbox import parity_run  # noqa: PLC0415
+
+            compared = parity_run.ParityRequest(operators=parity_operators, reference=parity_reference)
+            result = parity_run.profile(request, folder, builder, protector, parity=compared)
+        else:
+            result = run_profile(request, folder, builder, protector)
     if earlier is not None:
         result = against(result, *earlier)
     write_report(render(result, format_, output), output)

@@ -37,14 +37,19 @@ def report(
 
     Example: edge-sandbox report result.json --format html --output report.html
     """
-    from sandbox.analysis import analyse  # noqa: PLC0415
+    from sandbox import analysis  # noqa: PLC0415
+    from sandbox.microcontroller import analysis as microcontroller  # noqa: PLC0415
+    from sandbox.microcontroller.record import has_record  # noqa: PLC0415
     from sandbox.regression import against  # noqa: PLC0415
     from sandbox.result import read_result  # noqa: PLC0415
 
     from .rendering import read_baseline, render  # noqa: PLC0415
 
     earlier = read_baseline(baseline, max_latency_increase, max_memory_increase, max_operator_increase)
-    result = analyse(source) if source.is_dir() else read_result(source)
+    if has_record(source):
+        result = microcontroller.analyse(source)
+    else:
+        result = analysis.analyse(source) if source.is_dir() else read_result(source)
     if earlier is not None:
         result = against(result, *earlier)
     write_report(render(result, format_, output), output)

@@ -26,8 +26,6 @@ from .operator_tables import load_table
 from .operators import delegations, model_problems, operator_findings
 from .wheel import read_wheel
 
-_RECORDED = "read from its files"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -60,7 +58,9 @@ def examine(
             install = install.model_copy(update={"reason": f"{install.reason}; {refused}"})
     else:
         install = with_elf(install, facts, image)
-        tables.append(TableUse(name=facts.wheel, source=f"{_RECORDED}, sha256 {facts.sha256}", date=facts.recorded))
+        tables.append(
+            TableUse(name=facts.wheel, source=f"read from its files, sha256 {facts.sha256[:12]}…", date=facts.recorded)
+        )
     abi, abi_unavailable = _abi(facts, image, target)
     cpu, cpu_unavailable = _cpu(facts, target)
     table = load_table(runtime, version, spec.architecture, directory)
@@ -68,8 +68,10 @@ def examine(
         source = f"dumped from the build in {table.image}"
         tables.append(TableUse(name=f"operators of {runtime} {version}", source=source, date=table.recorded))
     operators = operator_findings(graph, table)
-    lists = [load_accelerator(each, directory) for each in accelerators]
-    tables += [TableUse(name=f"operators of {each.name}", source=each.source, date=each.date) for each in lists]
+    lists = {each: load_accelerator(each, directory) for each in dict.fromkeys(accelerators)}
+    tables += [
+        TableUse(name=f"operators of {each.name}", source=each.source, date=each.date) for each in lists.values()
+    ]
     load = load_on(facts, spec.id, target.os) if facts else None
     return Compatibility(
         install=install,
@@ -80,9 +82,10 @@ def examine(
         load=RecordedLoad(emulated_cpu=load.emulated_cpu, outcome=load.outcome, detail=load.detail) if load else None,
         operators=operators,
         operators_unavailable=None if table else f"no table of {runtime} {version} on {spec.architecture} was dumped",
+        weight_types=graph.weight_types,
         model=tuple(model_problems(graph, table)),
         delegations=delegations(operators),
-        accelerators=tuple(accelerate(graph, each) for each in lists),
+        accelerators=tuple(accelerate(graph, each, known) for each, known in lists.items()),
         tables=tuple(tables),
     )
 

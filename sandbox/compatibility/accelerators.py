@@ -62,7 +62,7 @@ def load_accelerator(accelerator_id: str, directory: Path) -> AcceleratorList:
         raise DataFileError(f"{path}: {error}", hint="mend the file") from error
 
 
-def accelerate(graph: ModelGraph, known: AcceleratorList) -> Accelerator:
+def accelerate(graph: ModelGraph, accelerator_id: str, known: AcceleratorList) -> Accelerator:
     """How the operators of the model would fall between the accelerator and the CPU."""
     kinds = Counter((operator.type, operator.dtype, operator.custom) for operator in graph.operators)
     rows = []
@@ -74,7 +74,7 @@ def accelerate(graph: ModelGraph, known: AcceleratorList) -> Accelerator:
         for status in ("mapped", "conditional", "fallback")
     }
     return Accelerator(
-        id=known.name.lower().replace(" ", "-"),
+        id=accelerator_id,
         name=f"{known.name} ({known.version})",
         operators=tuple(rows),
         mapped=totals["mapped"],

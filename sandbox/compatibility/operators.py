@@ -93,12 +93,8 @@ def _tflite(operator: Operator, known: TfliteOperator | None, table: TfliteTable
     if operator.version is not None and operator.version not in known.versions:
         newest = max(known.versions)
         status: OperatorStatus = "too_new" if operator.version > newest else "missing"
-        return _finding(
-            operator,
-            status,
-            f"version {operator.version}, but this build has {_spans(known.versions)}: convert with an older converter "
-            "or use a newer runtime",
-        )
+        detail = f"version {operator.version}, but this build has {_spans(known.versions)}"
+        return _finding(operator, status, f"{detail}: convert with an older converter or use a newer runtime")
     outcome = known.dtypes.get(operator.dtype or "")
     if outcome is None:
         return _finding(operator, "native", library="TFLite")
@@ -123,10 +119,8 @@ def _onnx(
         if operator.custom:
             return _finding(operator, *_custom(operator))
         if _has_body(operator, graph):
-            return _finding(
-                operator, "native", "no kernel of its own: ONNX Runtime runs ONNX's definition of it by other operators",
-                library="CPUExecutionProvider",
-            )  # fmt: skip
+            detail = "no kernel of its own: ONNX Runtime runs ONNX's definition of it by other operators"
+            return _finding(operator, "native", detail, library="CPUExecutionProvider")
         status: OperatorStatus = "unknown" if operator.version is None else "missing"
         why = (
             "neither the onnx package here nor this build knows it"

@@ -79,6 +79,8 @@ class ModelGraph:
     """ONNX: operator domain → opset version. Empty for TFLite."""
     ir_version: int | None = None
     """ONNX IR version; ``None`` for TFLite."""
+    weight_types: tuple[str, ...] = ()
+    """Types of the constant data, sorted; ``sparse`` before those that are stored without their zeros."""
     external_files: tuple[Path, ...] = ()
     """Files beside the model that hold its weights and must travel with it (ONNX external data)."""
 

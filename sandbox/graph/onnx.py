@@ -48,6 +48,7 @@ class _Reading:
     """(domain, name) of the functions that the model itself defines."""
     operators: list[Operator] = field(default_factory=list)
     weights_bytes: int = 0
+    weight_types: set[str] = field(default_factory=set)
     external: dict[str, tuple[Path, int]] = field(default_factory=dict)
     """Files with weights, and their sizes, by the name that the model has for them."""
     schemas: dict[tuple[str, str], onnx.defs.OpSchema | None] = field(default_factory=dict)
@@ -85,6 +86,7 @@ def read(path: Path, content: mmap.mmap) -> ModelGraph:
         producer=f"{text(model.producer_name)} {text(model.producer_version)}".strip(),
         opsets=reading.opsets,
         ir_version=model.ir_version,
+        weight_types=tuple(sorted(reading.weight_types)),
         external_files=tuple(dict.fromkeys(file for file, _ in reading.external.values())),
     )
 
@@ -156,7 +158,7 @@ def _note_types_and_weights(graph: GraphProto, types: _Types, reading: _Reading)
         _count(tensor, reading)
     for sparse in graph.sparse_initializer:
         types[text(sparse.values.name)] = dtype_name(sparse.values.data_type)
-        _count(sparse.values, reading)
+        _count(sparse.values, reading, kind="sparse ")
         _count(sparse.indices, reading)
 
 
@@ -233,7 +235,8 @@ def _tensors_of(attribute: AttributeProto) -> Iterator[TensorProto]:
         yield from (sparse.values, sparse.indices)
 
 
-def _count(tensor: TensorProto, reading: _Reading) -> None:
+def _count(tensor: TensorProto, reading: _Reading, *, kind: str = "") -> None:
+    reading.weight_types.add(f"{kind}{dtype_name(tensor.data_type)}")
     if tensor.data_location == TensorProto.EXTERNAL:
         reading.weights_bytes += _external_bytes(tensor, reading)
     elif tensor.HasField("raw_data"):

@@ -34,6 +34,7 @@ class OperatorCode:
 class TensorEntry:
     tensor: Tensor
     buffer: int
+    sparse: bool
 
 
 def read(path: Path, content: mmap.mmap) -> ModelGraph:
@@ -67,6 +68,7 @@ def _read(path: Path, content: mmap.mmap) -> ModelGraph:
         raise _no_model(path, "has no operators")
     if not outputs:
         raise _no_model(path, "has no outputs")
+    weights = _weights(model, content, tensors, budget)
     return ModelGraph(
         path=path,
         format="tflite",
@@ -74,7 +76,17 @@ def _read(path: Path, content: mmap.mmap) -> ModelGraph:
         inputs=tuple(at(tensors[0], i, "tensor").tensor for i in inputs),
         outputs=tuple(at(tensors[0], i, "tensor").tensor for i in outputs),
         operators=tuple(operators),
-        weights_bytes=_weights_bytes(model, content, tensors, budget),
+        weights_bytes=sum(weights.values()),
+        weight_types=tuple(
+            sorted(
+                {
+                    f"sparse {entry.tensor.dtype}" if entry.sparse else entry.tensor.dtype
+                    for entries in tensors
+                    for entry in entries
+                    if weights[entry.buffer]
+                }
+            )
+        ),
         producer=budget.text(model.Description(), "descriptions"),
     )
 
@@ -112,6 +124,7 @@ def tensor_entry(tensor: Any, index: int, budget: Budget) -> TensorEntry:
             shape=tuple(None if dim == -1 else dim for dim in dims),
         ),
         buffer=tensor.Buffer(),
+        sparse=tensor.Sparsity() is not None,
     )
 
 
@@ -141,10 +154,10 @@ def _operators(
     return found
 
 
-def _weights_bytes(model: Any, content: mmap.mmap, tensors: list[list[TensorEntry]], budget: Budget) -> int:
-    """Bytes of the buffers that tensors use, each once. Metadata lives in buffers too and is no weight."""
+def _weights(model: Any, content: mmap.mmap, tensors: list[list[TensorEntry]], budget: Budget) -> dict[int, int]:
+    """Bytes of each buffer that tensors use. Metadata lives in buffers too and is no weight."""
     count = len(budget.tables(model.BuffersLength(), "buffers"))
-    total = 0
+    found: dict[int, int] = {}
     for index in {entry.buffer for subgraph in tensors for entry in subgraph}:
         if not 0 <= index < count:
             raise DamagedError(f"it has no buffer {index}")
@@ -155,7 +168,7 @@ def _weights_bytes(model: Any, content: mmap.mmap, tensors: list[list[TensorEntr
             raise DamagedError(f"buffer {index} ends beyond the end of the file")
         if not start and length:
             buffer.DataAsNumpy()  # a view: costs nothing, and raises if it does not lie within the file
-        total += length
-    if total > len(content):
+        found[index] = length
+    if sum(found.values()) > len(content):
         raise DamagedError("its buffers overlap")
-    return total
+    return found

@@ -27,6 +27,7 @@ from .latency import predicted_latency
 from .operators import all_macs, load_registered, operator_works
 from .outcome import Arena, Kernels, Level, MicrocontrollerPart, Output, RamBlock
 from .record import ARENA_JOB, MicrocontrollerRecord, read_record
+from .runner_record import read_runner, with_runner
 
 NOT_LINUX = "not a Linux device: see the part on the microcontroller"
 _HYBRID = re.compile(r"Hybrid models are not supported|(?:failed to prepare|is not supported|not supported)")
@@ -41,11 +42,15 @@ class HostRun:
     failure: Failure | None
 
 
-def analyse(run_dir: Path) -> Result:
-    """The result of a run folder. Raises `DataFileError` for a damaged folder, `UsageError` for wrong inputs."""
-    record = read_record(run_dir)
+def analyse(run_dir: Path, record: MicrocontrollerRecord | None = None) -> Result:
+    """The result of a run folder. Raises `DataFileError` for a damaged folder, `UsageError` for wrong inputs.
+
+    ``record``: what was run, where that is not to be read from the folder.
+    """
+    record = record or read_record(run_dir)
     ran = read_host_run(run_dir) if record.engine else None
-    return assemble(record, ran)
+    found = read_runner(run_dir)
+    return assemble(record, ran) if found is None else with_runner(assemble(record, ran), found)
 
 
 def read_host_run(run_dir: Path) -> HostRun:

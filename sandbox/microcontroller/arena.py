@@ -21,6 +21,8 @@ from .planner import ALIGNMENT, plan_head
 FIT_SOURCE = "fitted to 35 models on an emulated Cortex-M4F, TFLM of August 2026"
 MARGIN_BYTES = 160
 """Of a figure for the board, either way: a model left out of the fit, and the rounding."""
+_SMALL_BYTES, _SMALL_MARGIN_BYTES = 6 << 10, 512
+"""Below this size temporary allocations decide, which add up to so much."""
 _CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
 _FITTED = _CONVOLUTIONS | {"FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D", "ADD", "RESHAPE", "SOFTMAX"}
 """Operators of the models that the static tail was fitted to."""
@@ -138,10 +140,11 @@ def board_arena(arena: HostArena, flows: Sequence[Dataflow], cpu: Cpu, kernels: 
     used = head + tail
     minimum = _up(max(used, tail + _planning(parts.tensors, buffers, entry_bytes=24)))
     source = f"{arena.source}; structures with 4-byte pointers, {FIT_SOURCE}"
+    temporary = _SMALL_MARGIN_BYTES if minimum < _SMALL_BYTES else 0
     return Arena(
         where="device",
         kernels=kernels,
-        minimum=_predicted(minimum, source, margin),
+        minimum=_predicted(minimum, source, margin, temporary),
         recorded=_predicted(used, source, margin),
         head=_predicted(head, source, margin - MARGIN_BYTES),
         tail=_predicted(tail, source, MARGIN_BYTES + arena.margin),
@@ -192,10 +195,9 @@ def _output(flow: Dataflow, step: Step) -> Value | None:
     return flow.values[step.outputs[0]] if step.outputs and step.outputs[0] != LEFT_OUT else None
 
 
-def _predicted(value: int, source: str, margin: int) -> Quantity:
-    return Metric(
-        value=value, unit="byte", mode="predicted", low=max(value - margin, 0), high=value + margin, source=source
-    )
+def _predicted(value: int, source: str, margin: int, more: int = 0) -> Quantity:
+    low, high = max(value - margin, 0), value + margin + more
+    return Metric(value=value, unit="byte", mode="predicted", low=low, high=high, source=source)
 
 
 def _unknown(kernels: Literal["reference", "cmsis-nn"], reason: str) -> Arena:

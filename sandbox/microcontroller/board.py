@@ -48,7 +48,7 @@ class Cpu(_Table):
 
     core: Core
     fpu: Literal["none", "single", "double"]
-    dsp: bool
+    dsp: Annotated[bool, Field(strict=True)]
     """The DSP extension (SMLAD and its like), which CMSIS-NN's int8 kernels need to be fast."""
     mve: Literal["none", "integer", "float"]
     """Helium vector instructions."""

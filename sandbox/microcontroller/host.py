@@ -88,9 +88,9 @@ def arena_job(request: ProfileRequest, graph: ModelGraph, image: BuiltImage, gue
     )
 
 
-def run_arena(engine: Engine, job: Job) -> Outcome:
-    """Run it and write how it ended."""
-    cancel = threading.Event()
+def run_arena(engine: Engine, job: Job, cancel: threading.Event | None = None) -> Outcome:
+    """Run it and write how it ended. Raises `Cancelled` once ``cancel`` is set."""
+    cancel = cancel or threading.Event()
     try:
         outcome = engine.run(job, cancel)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -24,19 +25,35 @@ from sandbox.result import Result
 from . import host
 from .analysis import analyse
 from .board import Microcontroller, load_board
+from .emulated_core import emulated_core
+from .emulators import makers
 from .record import MicrocontrollerRecord, read_record, write_record
+from .runner_record import write_runner
 
 
-def profile(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Result:
-    """Run the model with TFLM on this host and judge it for the board. Afterwards only ``run_dir`` is left of it."""
-    if request.engine == "replay":
-        return replay(request, run_dir)
+def profile(
+    request: ProfileRequest,
+    run_dir: Path,
+    builder: ImageBuilder,
+    protector: Guard,
+    cancel: threading.Event | None = None,
+) -> Result:
+    """Run the model with TFLM on this host and judge it for the board. Afterwards only ``run_dir`` is left of it.
+
+    ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
+    """
     with rundir.on_disk(run_dir):
         plan = prepare(request, run_dir, builder, protector)
+        core = None
+        if request.tflm is not None:
+            core = emulated_core(request, request.tflm, plan.record.board, makers(builder, protector, request.renode))
         write_record(run_dir, plan.record)
         if plan.engine is not None and plan.job is not None:
             with builder.progress.task(f"running {request.model.name} with TFLM on this host"):
-                host.run_arena(plan.engine, plan.job)
+                host.run_arena(plan.engine, plan.job, cancel)
+        if core is not None:
+            with builder.progress.task(f"running {request.model.name} on an emulated {plan.record.board.cpu.core}"):
+                write_runner(run_dir, core.run(request, plan.record, run_dir / "core", cancel or threading.Event()))
     return analyse(run_dir)
 
 

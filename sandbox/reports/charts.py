@@ -144,6 +144,7 @@ def _look(width: int, height: int) -> dict[str, Any]:
         "width": width,
         "height": height,
         "margin": 4,
+        "margin_right": 20,  # half of the last label
         "spacing": 6,
         "show_legend": False,
         "js": [],

@@ -12,6 +12,8 @@ from sandbox.metrics import Metric
 from sandbox.result import OperatorMemory
 from sandbox.units import format_size
 
+from . import microcontroller_terminal
+from .build_terminal import build_lines
 from .layout import STYLES, clean, heading, in_bytes, printed, row
 
 _LARGEST = 3
@@ -26,7 +28,12 @@ def _lines(result: CheckResult) -> Iterator[Text]:
     yield Text(f"{clean(PurePath(result.model.path).name)} on {clean(result.device.name)}", style="bold")
     build = f"{result.runtime.name} {result.runtime.version}, {result.image.id}, by the file alone: nothing was run"
     yield Text(clean(build), style="dim")
-    yield from _memory(result)
+    if result.microcontroller is not None:
+        yield from microcontroller_terminal.lines(result.microcontroller, result.latency)
+    else:
+        yield from _memory(result)
+    if result.compatibility is not None:
+        yield from build_lines(result.compatibility, result.checks)
     yield heading("VERDICT")
     line = Text("  ")
     line.append(result.verdict.status.replace("_", " ").upper(), style=STYLES[result.verdict.status])

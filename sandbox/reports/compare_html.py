@@ -60,7 +60,7 @@ def _row(document: Comparison, cell: Cell) -> dict[str, object]:
         "latency": (cell.latency.value if cell.latency else None, latency_text(cell), ""),
         "work": (number(work), work_text(cell), ""),
         "peak": (cell.peak.value if cell.peak else None, format_size(cell.peak.value) if cell.peak else "unknown", ""),
-        "available": (number(result.memory.limit) if result else None, available_text(cell), ""),
+        "available": (cell.available.value if cell.available else None, available_text(cell), ""),
         "price": (
             price.amount if price else None,
             f"{price.amount:g} {price.currency}, {price.date}" if price else "unknown",
@@ -74,7 +74,11 @@ def _figures(cell: Cell) -> list[Figure]:
     result = cell.result
     if result is None:
         return []
+    board = (
+        [figure("arena", arena.minimum) for arena in result.microcontroller.arenas] if result.microcontroller else []
+    )
     return [
+        *board,
         figure("latency", result.latency.mean),
         figure("instructions of an inference", result.latency.counts.instructions),
         figure("peak memory", result.memory.peak_rss),

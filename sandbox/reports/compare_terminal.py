@@ -106,8 +106,7 @@ def work_text(cell: Cell) -> str:
 
 def available_text(cell: Cell) -> str:
     """What the device leaves to the model."""
-    found = cell.result.memory.limit if cell.result else None
-    return format_size(found.value) if isinstance(found, Metric) else "unknown"
+    return format_size(cell.available.value) if cell.available else "unknown"
 
 
 def verdict_text(cell: Cell) -> str:

@@ -10,6 +10,7 @@ from sandbox.result import OperatorMemory
 from sandbox.units import format_count, format_duration, format_size
 
 _FORMATS: Mapping[str, Callable[[float], str]] = {
+    "1": lambda value: f"{value:.4g}",
     "byte": format_size,
     "second": format_duration,
     "instruction": format_count,

@@ -126,6 +126,7 @@ def _heap(result: Result) -> list[Figure]:
         figure("allocator's overhead", heap.overhead),
         figure("fragmentation", heap.fragmentation),
         figure("calls of the allocator", heap.allocator_calls),
+        figure("calls in one inference", heap.inference_calls),
     ]
 
 

@@ -16,6 +16,7 @@ from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, Heap, Latency, Result
 from sandbox.units import format_count, format_duration, format_size
 
+from . import microcontroller_terminal, parity_terminal
 from .changes_terminal import changes
 from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
 
@@ -44,9 +45,14 @@ def _lines(result: Result) -> Iterator[Text]:
     build = f"{runtime.name} {runtime.version}, {threads}, {result.image.id}, {device.emulated_cpu}"
     yield Text(clean(build), style="dim")
     yield Text(clean(f"{result.engine.emulator or 'no emulator'}, isolation {result.engine.isolation}"), style="dim")
-    yield from _memory(result)
-    yield from _latency(result)
-    yield from _operators(result)
+    if result.microcontroller is not None:
+        yield from microcontroller_terminal.lines(result.microcontroller, result.latency)
+    else:
+        yield from _memory(result)
+        yield from _latency(result)
+        yield from _operators(result)
+    if result.parity is not None:
+        yield from parity_terminal.lines(result.parity)
     if result.baseline is not None:
         yield from changes(result.baseline)
     yield from _verdict(result)
@@ -176,11 +182,8 @@ def _operators(result: Result) -> Iterator[Text]:
         yield row("native", f"unknown of {len(result.ops)} in the model: none was seen to its end")
     for kind, detail in dict.fromkeys((op.type, op.detail) for op in result.ops if op.status == "missing"):
         told = detail and any(detail in reason for reason in result.verdict.reasons)
-        yield row(
-            "missing",
-            f"{clean(kind)}: {'see the verdict' if told else clean(detail or 'not in this build')}",
-            style="red",
-        )
+        why = "see the verdict" if told else clean(detail or "not in this build")
+        yield row("missing", f"{clean(kind)}: {why}", style="red")
     if result.ops_unavailable and ran:
         yield row("note", clean(result.ops_unavailable))
     yield from _slowest(result.ops)

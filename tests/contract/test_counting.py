@@ -29,6 +29,7 @@ from sandbox.image.store import BuiltImage
 from sandbox.metrics import Metric
 from sandbox.profilers.allocator import allocator_phases
 from sandbox.profilers.counts import Counters, parse_counters, parse_marks
+from sandbox.profilers.reached import reached_code
 from tests import host
 from tests.programs import build_program
 from tests.programs.hand_counts import HAND_COUNTS
@@ -133,6 +134,9 @@ def test_hand_counts_are_exact(local: Bench, built: dict[str, Path], program: st
     assert thread.retired == sum(HAND_COUNTS[program].values())
     assert counted.only.complete
     assert not counted.only.attached, "there is no library in a static program"
+    if program == "count_a64":  # cryptographic instructions are listed too: `aese`, and no crc32 counts as one
+        code = reached_code(local.folder / "job-0", local.folder)
+        assert {each.feature for each in code or ()} == {"aes"}
 
 
 @pytest.mark.engine("local")

@@ -13,9 +13,10 @@ import pytest
 from sandbox.board import measure
 from sandbox.engines.guard import guard
 from sandbox.errors import DataFileError
-from sandbox.fit import Line, point
+from sandbox.fit import point
 from sandbox.host_device import this_host_spec
 from sandbox.image.emulator import host_architecture
+from sandbox.lines import Line
 from sandbox.own_fit import count_own, fit_own
 from sandbox.progress import Silent
 from tests import host
@@ -51,13 +52,14 @@ def test_the_loop_closes_on_this_host(tmp_path: Path, capsys: pytest.CaptureFixt
             dtypes=("fp32",),
             models=(*FITTED, *LEFT_OUT),
         )
-        counts = count_own(measured, str(spec), "fp32", host.builder(), protector)
+        own = count_own(measured, str(spec), "fp32", host.builder(), protector)
     fitted = measured.model_copy(update={"timings": tuple(t for t in measured.timings if t.model in FITTED)})
-    calibration = fit_own(fitted, counts, str(spec), "fp32")
+    calibration = fit_own(fitted, own, str(spec), "fp32")
+    assert (own.library, calibration.library) == ("xnnpack", "xnnpack")
     line = Line.of(calibration)
     found = {}
     for timing in measured.timings:
-        counted = counts.find(timing.model, "fp32")
+        counted = own.counts.find(timing.model, "fp32")
         assert counted is not None
         if timing.model in LEFT_OUT:
             fastest = min(timing.samples)  # another program on this host makes times longer, never shorter
@@ -68,4 +70,4 @@ def test_the_loop_closes_on_this_host(tmp_path: Path, capsys: pytest.CaptureFixt
         sys.stdout.write(f"\nthis host, left-out models: {errors}; interval ±{calibration.interval:.0%}\n")
     assert max(found.values()) < ABSURD, found
     with pytest.raises(DataFileError, match="the measurement is of this-host"):
-        fit_own(fitted, counts, "rpi4b", "fp32")
+        fit_own(fitted, own, "rpi4b", "fp32")

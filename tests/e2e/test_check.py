@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from tests import zoo
 from tests.zoo.onnx_models import outside_weights_onnx
 
-from .cli import COMMAND, EXAMPLE_ONNX, EXAMPLE_TFLITE, assert_refused, edge_sandbox
+from .cli import COMMAND, EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, assert_refused, edge_sandbox
 
 pytestmark = pytest.mark.subprocess
 
@@ -83,3 +84,32 @@ def test_bad_input(tmp_path: Path) -> None:
     assert_refused(edge_sandbox("check", EXAMPLE_TFLITE, "--device", "rpi4x"), 2, "rpi4x", "did you mean")
     assert_refused(edge_sandbox("check", EXAMPLE_TFLITE, "--device", "rpi4b", "--memory", "much"), 2, "much")
     assert edge_sandbox("check", EXAMPLE_TFLITE).returncode == 2
+
+
+def test_gaps_of_a_build_offline(tmp_path: Path) -> None:
+    """Every command of the page on build gaps, without a network and with an empty cache."""
+    nowhere = {"EDGE_SANDBOX_CACHE": str(tmp_path / "cache"), "http_proxy": "http://127.0.0.1:9", "PATH": ""}
+    page = (PROJECT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    commands = [line for line in page.splitlines() if line.startswith("edge-sandbox check")]
+    assert len(commands) == 4
+    said = {}
+    for line in commands:
+        words = shlex.split(line.partition("    #")[0])[1:]
+        done = edge_sandbox(*words, env=nowhere, cwd=PROJECT)
+        assert done.stderr == ""
+        said[line.partition("    # ")[2] or words[-1]] = (done.returncode, done.stdout)
+    assert {key: code for key, (code, _text) in said.items()} == {
+        "rpi4b": 0,
+        "illegal instruction": 1,
+        "no wheel": 1,
+        "coral-edgetpu": 0,
+    }
+    assert "illegal instruction during import" in " ".join(said["illegal instruction"][1].split())
+    assert "only for aarch64, x86_64" in " ".join(said["no wheel"][1].split())
+    assert "29 of 31" in said["coral-edgetpu"][1]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_accelerator_that_nobody_knows() -> None:
+    done = edge_sandbox("check", EXAMPLE_TFLITE, "--device", "rpi4b", "--accelerator", "npu")
+    assert_refused(done, 2, "npu", "coral-edgetpu")

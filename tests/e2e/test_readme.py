@@ -14,7 +14,9 @@ import pytest
 
 from sandbox.errors import DataFileError, HostError, RunError, UsageError
 from sandbox.image.spec import load_spec
+from sandbox.reports import json
 from sandbox.resources import data_directory
+from tests.unit.recorded import result
 
 from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, edge_sandbox
 
@@ -66,11 +68,12 @@ def test_commands_of_the_usage_block(command: str, tmp_path: Path) -> None:
     assert words.pop(0) == "edge-sandbox"
     board = tmp_path / "my-board.toml"
     board.write_text('base = "rpi4b"\nname = "My board"\n')
+    (tmp_path / "result.json").write_text(json.render(result("ready")))
     (tmp_path / "benchmark.py").write_text("import time; print(time.perf_counter())")
     here = {"model.onnx": EXAMPLE_ONNX, "model.tflite": EXAMPLE_TFLITE, "./my-board.toml": board}
     arguments = [here.get(word, word) for word in words]
-    if words[0] == "ceiling":
-        pytest.skip("several runs: tests/e2e/test_ceiling.py has them")
+    if words[0] in {"ceiling", "compare"}:
+        pytest.skip("several runs: test_ceiling.py and test_compare_command.py have them")
     if words[0] == "profile" and "--dry-run" not in words:
         arguments.append("--dry-run")
     done = edge_sandbox(*arguments, cwd=tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.analysis import analyse
+from sandbox.microcontroller import analysis
 from sandbox.result import Result
 from tests.record_runs import RECORDINGS, RUNS
 
@@ -19,6 +20,11 @@ NAMES = tuple(RECORDINGS)
 @functools.cache
 def result(name: str) -> Result:
     return analyse(RUNS / name)
+
+
+@functools.cache
+def microcontroller() -> Result:
+    return analysis.analyse(RUNS / "microcontroller")
 
 
 def copy(name: str, folder: Path) -> Path:

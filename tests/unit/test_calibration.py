@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.calibration import Slots, load_calibrations, read_calibration, within
+from sandbox.calibration import TERMS, Slots, amounts, load_calibrations, read_calibration, within
 from sandbox.errors import DataFileError
+from sandbox.record import Traffic
 
 FOLDER = Path(__file__).parents[2] / "calibration"
 SHIPPED = load_calibrations(FOLDER)
+MOVED = Traffic(activation_bytes=11, im2col_bytes=13, large_weight_bytes=17)
 
 
 def test_slots_weigh_by_class() -> None:
@@ -22,16 +24,19 @@ def test_slots_weigh_by_class() -> None:
 
 
 def test_seconds_are_the_sum_of_the_parts() -> None:
-    each = SHIPPED[0].model_copy(update={"seconds_per_weight_byte": 1e-9, "seconds_per_operator": 1e-6})
+    costs = {"weight_byte": 1e-9, "operator": 1e-6, "activation_byte": 2e-9, "im2col_byte": 3e-9}
+    none = {f"seconds_per_{term}": 0.0 for term in TERMS}
+    each = SHIPPED[0].model_copy(update=none | {f"seconds_per_{term}": cost for term, cost in costs.items()})
+    assert each.costs == costs
     slots = each.slots.of({"vector_fma": 1_000_000})
-    expected = slots * each.cycles_per_slot / each.clock_hz + 5e-9 + 7e-6
-    assert each.seconds({"vector_fma": 1_000_000}, 5, 7) == pytest.approx(expected)
+    expected = slots * each.cycles_per_slot / each.clock_hz + 5e-9 + 7e-6 + 2e-9 * 11 + 3e-9 * 13
+    assert each.seconds({"vector_fma": 1_000_000}, amounts(5, 7, MOVED)) == pytest.approx(expected)
 
 
 def test_half_the_clock_takes_twice_the_time() -> None:
-    each = SHIPPED[0].model_copy(update={"seconds_per_weight_byte": 0.0, "seconds_per_operator": 0.0})
+    each = SHIPPED[0].model_copy(update={f"seconds_per_{term}": 0.0 for term in TERMS})
     slow = each.model_copy(update={"clock_hz": each.clock_hz // 2})
-    assert slow.seconds({"load": 100}, 1, 1) == pytest.approx(2 * each.seconds({"load": 100}, 1, 1))
+    assert slow.seconds({"load": 100}, {}) == pytest.approx(2 * each.seconds({"load": 100}, {}))
 
 
 @given(st.floats(1e-6, 1e3), st.floats(0.001, 2))

@@ -141,7 +141,7 @@ def test_an_interruption_ends_what_runs(builder: ImageBuilder, monkeypatch: pyte
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "profile", fake)
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     with pytest.raises(KeyboardInterrupt):
         compare(BASE, axes("rpi4b", "rpi5"), builder, GUARD)
     assert seen == ["rpi4b"]

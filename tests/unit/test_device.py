@@ -63,6 +63,11 @@ def write(folder: Path, table: dict[str, Any], name: str = "board") -> str:
     return str(path)
 
 
+def priced(**to: object) -> dict[str, Any]:
+    """`MINIMAL` with a price of which some values are replaced."""
+    return MINIMAL | {"price": {"amount": 35.0, "currency": "USD", "date": "2024-05", **to}}
+
+
 def changed(*keys: str | int, **to: object) -> dict[str, Any]:
     """`MINIMAL` with some values of the table at ``keys`` replaced, or removed where the new value is ``...``."""
     spec = copy.deepcopy(MINIMAL)
@@ -176,6 +181,17 @@ def test_the_readme_variant_builds_on_a_shipped_spec(tmp_path: Path) -> None:
     assert set(facts(device)) == set(device.sources)
 
 
+def test_a_price_is_a_board_s_own(tmp_path: Path) -> None:
+    shipped = load_device("rpi4b", SPECS)
+    assert shipped.price is not None
+    assert "price.amount" in shipped.sources
+    (tmp_path / "camera.toml").write_text('base = "rpi4b"\nname = "Camera"\n', encoding="utf-8")
+    camera = load_device(str(tmp_path / "camera.toml"), SPECS)
+    assert camera.price is None
+    assert not [key for key in camera.sources if key.startswith("price")]
+    assert camera.sources["cpu.clock_hz"] == shipped.sources["cpu.clock_hz"]
+
+
 def test_a_spec_is_frozen() -> None:
     device = load_device("rpi4b", SPECS)
     with pytest.raises(ValidationError):
@@ -275,6 +291,11 @@ def test_the_minimal_spec_loads(tmp_path: Path) -> None:
         (changed(ram_bytes=-1), "ram_bytes: -1 cannot be right; write plain bytes, e.g. 4294967296"),
         (changed("cpu", cores=0), "cpu.cores: 0 cannot be right; write a whole number, e.g. 4"),
         (changed("cpu", revision=99), "cpu.revision: 99 cannot be right; write a number from 0 to 15"),
+        (priced(amount=-1.0), "price.amount: -1.0 cannot be right; write a price, e.g. 35.0"),
+        (
+            priced(date="May 2024"),
+            "price.date: 'May 2024' is not of the right form; write when it was listed, e.g. \"2024-06-24\"",
+        ),
         (changed("power", idle_watts="2.7"), "power.idle_watts: is text; write watts, e.g. 2.7"),
         (changed("power", idle_watts=float("inf")), "power.idle_watts: inf cannot be right; write watts, e.g. 2.7"),
         (

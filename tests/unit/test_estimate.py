@@ -12,10 +12,10 @@ import pytest
 from sandbox import rundir
 from sandbox.analysis import analyse
 from sandbox.calibration import load_calibrations
-from sandbox.estimate import UNCALIBRATED, apply, budget_check
+from sandbox.estimate import UNCALIBRATED, apply, budget_check, kernel_library
 from sandbox.measurements import Counts, Kernel, Op
 from sandbox.metrics import Metric, Unavailable
-from sandbox.record import Hardware, RunRecord
+from sandbox.record import Hardware, RunRecord, Traffic
 from sandbox.result import Result
 from tests.unit.recorded import copy, edit
 
@@ -138,9 +138,9 @@ def test_operators_add_up_to_the_whole() -> None:
     ("changed", "reason"),
     [
         (given(threads=3), "no calibration is for xnnpack, fp32, 3 threads"),
-        (given(op(0, 0.5), op(1, 0.5, delegate=None)), "kernels of several libraries"),
-        (given(op(0, 0.5), op(1, 0.5, dtype="int8")), "several precisions"),
-        (given(op(0, 0.5, dtype="float16"), op(1, 0.5, dtype="float16")), "several precisions"),
+        (given(op(0, 0.5), op(1, 0.5, delegate=None), threads=4), "kernels of several libraries"),
+        (given(op(0, 0.5), op(1, 0.5, dtype="int8"), threads=4), "several precisions"),
+        (given(op(0, 0.5, dtype="float16"), op(1, 0.5, dtype="float16"), threads=4), "several precisions"),
     ],
 )
 def test_where_nothing_fits_only_counts_are_left(changed: Result, reason: str) -> None:
@@ -152,6 +152,48 @@ def test_where_nothing_fits_only_counts_are_left(changed: Result, reason: str) -
     assert found.latency.calibration is None
 
 
+def moving(of: RunRecord) -> RunRecord:
+    """The same with what its operators move."""
+    moved = Traffic(activation_bytes=10**7, im2col_bytes=10**5, large_weight_bytes=0)
+    return of.model_copy(update={"model": of.model.model_copy(update={"traffic": moved})})
+
+
+def test_what_does_not_follow_from_the_file_leaves_no_estimate() -> None:
+    found = apply(given(own_kernels(0, 1, "ruy"), threads=4), record(), PI4, SHIPPED).latency.mean
+    assert isinstance(found, Unavailable)
+    assert "activation bytes and im2col bytes" in found.unavailable
+
+
+def test_counts_of_one_thread_are_what_several_share() -> None:
+    several = given(own_kernels(0, 1, "ruy"), threads=4)
+    alone = several.latency.counts.model_copy(update={"classes": {n: c // 2 for n, c in CLASSES.items()}})
+    counted_alone = several.model_copy(
+        update={"latency": several.latency.model_copy(update={"counts": several.latency.counts, "work": alone})}
+    )
+    wide, narrow = (apply(each, moving(record()), PI4, SHIPPED).latency.mean for each in (several, counted_alone))
+    assert isinstance(wide, Metric)
+    assert isinstance(narrow, Metric)
+    assert narrow.value < wide.value
+    assert (narrow.high or 0) / narrow.value < (wide.high or 0) / wide.value
+
+
+def test_several_libraries_and_precisions_on_one_thread_are_a_transfer_by_core() -> None:
+    found = apply(given(op(0, 0.5), op(1, 0.5, delegate=None)), record(), PI4, SHIPPED).latency
+    assert found.calibration is not None
+    assert found.calibration.id == "rpi4b/any-kernels-1t"
+    assert found.calibration.error is not None
+
+
+@pytest.mark.parametrize(("delegates", "library"), [(("XNNPACK", "XNNPACK"), "xnnpack"), (("XNNPACK", None), None)])
+def test_without_counts_of_operators_the_runtime_s_word_is_taken(
+    delegates: tuple[str | None, ...], library: str | None
+) -> None:
+    nothing = Unavailable(unavailable="not counted")
+    ops = (op(n, 0.5, delegate=each).model_copy(update={"instructions": nothing}) for n, each in enumerate(delegates))
+    outside = op(9, 0.01, delegate=None).model_copy(update={"status": "outside"})
+    assert kernel_library(given(*ops, outside)) == library
+
+
 def own_kernels(index: int, share: float, library: str) -> Op:
     kernel = Kernel(function=None, library=library, instructions=counted(1))
     return op(index, share, delegate=None).model_copy(update={"kernels": (kernel,)})
@@ -159,7 +201,7 @@ def own_kernels(index: int, share: float, library: str) -> Op:
 
 def test_the_interpreter_s_own_kernels_go_with_the_matrix_library() -> None:
     mixed = given(own_kernels(0, 0.6, "ruy"), own_kernels(1, 0.4, "TFLite optimised kernels"), threads=4)
-    found = apply(mixed, record(), PI4, SHIPPED).latency
+    found = apply(mixed, moving(record()), PI4, SHIPPED).latency
     assert found.calibration is not None
     assert "-ruy-fp32-4t" in found.calibration.id
     foreign = given(own_kernels(0, 0.6, "gemmlowp"), own_kernels(1, 0.4, "TFLite"), threads=4)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import fit
+from sandbox import fit, lines
 from sandbox.calibration import Slots
 from sandbox.device import load_device
 from sandbox.errors import DataFileError
-from sandbox.fit import FitInput, FitPlan, Point
+from sandbox.fit import FitInput, FitPlan
+from sandbox.lines import Point
 from sandbox.measured import MeasuredRow
 from sandbox.model_counts import CountSet, ModelCounts
 
@@ -85,7 +86,7 @@ PLAN = FitPlan.model_validate(
         "counts": "some-counts",
         "measured": "some.csv",
         "library": "xnnpack",
-        "slots": SLOTS,
+        "slots": [SLOTS],
         "dtypes": ["fp32"],
         "threads": 1,
         "where": {"device": ["board"]},
@@ -130,6 +131,30 @@ def test_the_95th_percentile_is_the_median_ratio() -> None:
     assert fit.calibrate(given_rows(measured), [given_rows(measured)]).tail == pytest.approx(1.1)
 
 
+def test_a_95th_percentile_that_other_programs_made_is_none() -> None:
+    measured = tuple(each.model_copy(update={"p95_ms": (each.p50_ms or 0) * 23}) for each in rows())
+    assert fit.calibrate(given_rows(measured), [given_rows(measured)]).tail is None
+
+
+@pytest.mark.parametrize("milliseconds", [math.inf, -5.0, 0.0])
+def test_a_time_that_is_none_is_refused(milliseconds: float) -> None:
+    with pytest.raises(ValueError, match="p50_ms"):
+        row(MODELS[0], milliseconds)
+
+
+def test_an_infinite_ratio_is_refused() -> None:
+    tiny = tuple(each.model_copy(update={"p50_ms": 5e-324}) for each in rows())
+    with pytest.raises(DataFileError, match="no finite number"):
+        fit.calibrate(given_rows(tiny), [given_rows(tiny)])
+
+
+def test_counts_that_do_not_say_what_operators_move_are_refused() -> None:
+    plan = PLAN.model_copy(update={"terms": ("im2col_byte",)})
+    with pytest.raises(DataFileError, match=r"does not say how much im2col_byte there is") as caught:
+        fit.points(plan, rows(), counts(), SLOTS)
+    assert caught.value.hint == "edge-sandbox calibration count --again"
+
+
 def test_too_few_models_are_refused() -> None:
     with pytest.raises(DataFileError, match="2 models for 2 numbers"):
         fit.calibrate(given_rows(rows()[:2]), [given_rows(rows()[:2])])
@@ -138,21 +163,21 @@ def test_too_few_models_are_refused() -> None:
 def test_mixed_threads_are_refused() -> None:
     mixed = (*rows(), row(MODELS[0], 5.0, threads=4))
     with pytest.raises(DataFileError, match="rows of 4 threads among those of 1"):
-        fit.points(PLAN, mixed, counts())
+        fit.points(PLAN, mixed, counts(), SLOTS)
 
 
 def test_counts_of_several_threads_are_refused_for_rows_of_one() -> None:
     with pytest.raises(DataFileError, match="counted with 2 threads"):
-        fit.points(PLAN, rows(), counts(threads=2))
+        fit.points(PLAN, rows(), counts(threads=2), SLOTS)
 
 
 def test_a_negative_ratio_is_refused() -> None:
     points = [
-        Point(model=f"m{n}", dtype="fp32", seconds=1.0, slots=-1.0, weights_bytes=n, operators=1, instructions=1)
+        Point(model=f"m{n}", dtype="fp32", seconds=1.0, slots=-1.0, amounts={"weight_byte": n}, instructions=1)
         for n in range(4)
     ]
     with pytest.raises(DataFileError, match="seconds a slot"):
-        fit.solve(points, "x", threads=1)
+        lines.solve(points, "x", ["weight_byte"])
 
 
 def test_a_plan_file_names_the_wrong_key(tmp_path: Path) -> None:
@@ -170,15 +195,14 @@ def test_solving_never_gives_a_negative_time(scale: float, slots: int, weights: 
             dtype="fp32",
             seconds=scale * (1 + skew * (n % 3)) * 1e-3,
             slots=slots * (n + 1),
-            weights_bytes=weights * (1 + n * n % 5),
-            operators=n + 1,
+            amounts={"weight_byte": weights * (1 + n * n % 5)},
             instructions=slots,
         )
         for n in range(5)
     ]
-    line = fit.solve(points, "x", threads=1)
+    line = lines.solve(points, "x", ["weight_byte"])
     assert line.slot > 0
-    assert line.weight_byte >= 0
+    assert line.costs.get("weight_byte", 0.0) >= 0
 
 
 @pytest.mark.parametrize(
@@ -192,4 +216,4 @@ def test_solving_never_gives_a_negative_time(scale: float, slots: int, weights: 
     ],
 )
 def test_families(model: str, family: str) -> None:
-    assert fit.family(model) == family
+    assert lines.family(model) == family

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.calibration import load_calibrations
+from sandbox.calibration import Calibration, load_calibrations
 from sandbox.fit_files import differences, fit_all, write_all
 
 PROJECT = Path(__file__).parents[2]
@@ -15,6 +15,41 @@ SHIPPED, DEVICES = PROJECT / "calibration", PROJECT / "device_specs"
 
 def test_shipped_calibrations_follow_from_their_files() -> None:
     assert differences(SHIPPED, fit_all(SHIPPED, DEVICES)) == ()
+
+
+@pytest.mark.parametrize(
+    ("build", "mean"),
+    [("xnnpack-fp32-1t", 0.03), ("xnnpack-uint8-1t", 0.04), ("ruy-fp32-4t", 0.05), ("ruy-uint8-4t", 0.05)],
+)
+def test_left_out_families_are_predicted_as_well_as_was_aimed_at(build: str, mean: float) -> None:
+    found = [each for each in load_calibrations(SHIPPED) if build in each.id and each.evidence]
+    assert found
+    for each in found:
+        assert each.evidence is not None
+        assert each.evidence.leave_one_family_out is not None
+        assert each.evidence.leave_one_family_out.mean <= mean, each.id
+        assert each.evidence.leave_one_family_out.worst <= 0.15, each.id
+
+
+@pytest.mark.parametrize("each", load_calibrations(SHIPPED), ids=lambda each: each.id)
+def test_intervals_cover_nine_of_ten_set_by_set(each: Calibration) -> None:
+    if each.evidence is not None and each.evidence.interval_coverage is not None:
+        assert 0.85 <= each.evidence.interval_coverage <= 0.97
+
+
+@pytest.mark.parametrize("device", ["rpi4b", "rpi3b", "rpi3b-plus", "rpi-zero-2w", "rpi5"])
+def test_every_raspberry_pi_has_one(device: str) -> None:
+    assert any(each.device == device and "fp32" in each.dtypes for each in load_calibrations(SHIPPED))
+
+
+def test_what_was_measured_on_no_such_board_says_so_and_is_wider() -> None:
+    shipped = {each.id: each for each in load_calibrations(SHIPPED)}
+    for each in shipped.values():
+        if each.device == "rpi5":
+            assert each.transfer is not None
+            assert "nothing was measured on the board" in each.transfer.reason
+            assert each.interval > shipped[each.transfer.source].interval
+            assert each.unseen is None
 
 
 def test_a_changed_and_a_missing_file_are_named(tmp_path: Path) -> None:

@@ -227,6 +227,24 @@ class TestJobs:
             arguments["image"] = built_image(folder / "image", [VALGRIND])
         return plan_jobs(request, **arguments)
 
+    def test_several_threads_are_counted_on_one_as_well(self, tflite: ModelGraph, tmp_path: Path) -> None:
+        jobs = {job.name: job for job in self.jobs(tflite, tmp_path, request={"threads": 4})}
+        asked = {name: json.loads((job.run_dir / "request.json").read_text()) for name, job in jobs.items()}
+        assert {name: each["threads"] for name, each in asked.items()} == {
+            "latency": 4,
+            "operators": 4,
+            "heap": 4,
+            "one-thread": 1,
+        }
+        assert (asked["one-thread"]["profile"], jobs["one-thread"].counting is None) == ("latency", False)
+
+    @pytest.mark.parametrize("changes", [{"emulated": False}, {"request": {"threads": 4, "jobs": ("latency", "heap")}}])
+    def test_what_is_not_counted_needs_no_count_of_one_thread(
+        self, tflite: ModelGraph, tmp_path: Path, changes: dict[str, Any]
+    ) -> None:
+        changes = {"request": {"threads": 4}, **changes}
+        assert "one-thread" not in {job.name for job in self.jobs(tflite, tmp_path, **changes)}
+
     def test_three_jobs_with_folders_of_their_own(self, tflite: ModelGraph, tmp_path: Path) -> None:
         jobs = self.jobs(tflite, tmp_path)
         assert [job.name for job in jobs] == ["latency", "operators", "heap"]
@@ -388,6 +406,7 @@ class TestJobs:
         assert [(each["profile"], each["warmup"], each["repeat"], each["counted"]) for each in requests[1:]] == [
             ("operators", 1, 1, True),
             ("heap", 0, 1, False),
+            ("latency", 1, 1, True),
         ]
 
     def test_every_request_is_one_that_the_guest_understands(self, tflite: ModelGraph, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.calibration import load_calibrations
+from sandbox.calibration import amounts, load_calibrations
 from sandbox.errors import DataFileError
 from sandbox.fit import load_tables
 from sandbox.measured import read_measured
@@ -30,10 +30,9 @@ def test_the_device_is_slower_as_the_boards_are(plan: RelatePlan) -> None:
     for row in own.models:
         other = theirs.find(row.model, row.dtype)
         assert other is not None
-        here = mine.seconds(row.classes, row.weights_bytes, row.operators)
-        assert here == pytest.approx(
-            ratio * there.seconds(other.classes, other.weights_bytes, other.operators), rel=math.expm1(mine.interval)
-        )
+        here = mine.seconds(row.classes, amounts(row.weights_bytes, row.operators, row.traffic))
+        source_seconds = there.seconds(other.classes, amounts(other.weights_bytes, other.operators, other.traffic))
+        assert here == pytest.approx(ratio * source_seconds, rel=math.expm1(mine.interval))
     assert mine.interval > OTHER_LIBRARY
     assert mine.transfer is not None
     assert (mine.evidence, mine.transfer.source) == (None, plan.source)

@@ -115,9 +115,9 @@ def test_every_recorded_run_keeps_to_the_published_schema(name: str) -> None:
         assert not validator.is_valid({**whole, **change})
 
 
-BARE = {  # counts, identities, sizes of files, raw samples, points of a timeline, parts of the instructions beside them
+BARE = {  # counts, identities, sizes of files, raw samples, points of plots, parts of the instructions beside them
     *("schema_version", "size_bytes", "cores", "page_size_bytes", "ram_bytes", "threads", "index", "shape"),
-    *("samples", "timeline", "host", "classes"),
+    *("samples", "timeline", "host", "classes", "rows", "error"),
 }
 
 

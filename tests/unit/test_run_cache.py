@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import run_cache, rundir
+from sandbox import rundir
 from sandbox.errors import DataFileError, UsageError
 from sandbox.image.build import ImageBuilder
 from sandbox.image.store import Store
@@ -156,7 +156,7 @@ def test_a_run_is_kept_whole_or_not_at_all(builder: ImageBuilder, monkeypatch: p
         raise KeyboardInterrupt
 
     cache = RunCache(builder.store)
-    monkeypatch.setattr(run_cache.shutil, "copyfile", full)
+    monkeypatch.setattr("shutil.copyfile", full)
     with pytest.raises(KeyboardInterrupt):
         cache.keep({"a": 1}, RUNS / "missing_operator")
     assert cache.find({"a": 1}) is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import UsageError
-from sandbox.units import format_count, format_duration, format_size, parse_duration, parse_size
+from sandbox.units import format_count, format_duration, format_size, parse_duration, parse_share, parse_size
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,15 @@ def test_any_other_text_is_a_usage_error(text: str) -> None:
     for parse in (parse_size, parse_duration):
         with contextlib.suppress(UsageError):
             assert parse(text) > 0
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), (" 2.5 % ", 0.025), ("0%", 0.0), ("250%", 2.5)])
+def test_percentages(text: str, share: float) -> None:
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["5", "0.05", "-5%", "five%", "%", "", "1e3%", "٥%", "9" * 400 + "%"])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a percentage") as caught:
+        parse_share(text)
+    assert caught.value.hint == "write it like 5% or 2.5%"

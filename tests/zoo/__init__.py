@@ -13,7 +13,14 @@ from sandbox.zoo.classifiers import classifier
 from sandbox.zoo.network import Precision
 
 from .onnx_families import lstm_onnx, perceptron_onnx, resnet18_onnx, transformer_onnx
-from .onnx_models import dynamic_batch_onnx, endless_model_onnx, ir_version_onnx, mobilenet_v1_onnx, tiny_onnx
+from .onnx_models import (
+    dynamic_batch_onnx,
+    endless_model_onnx,
+    fill_onnx,
+    ir_version_onnx,
+    mobilenet_v1_onnx,
+    tiny_onnx,
+)
 from .tflite_models import (
     custom_op_tflite,
     dynamic_tflite,
@@ -30,6 +37,7 @@ __all__ = [
     "dynamic_batch_onnx",
     "dynamic_tflite",
     "endless_model_onnx",
+    "fill_onnx",
     "ir_version_onnx",
     "make",
     "memory_hog_tflite",
@@ -65,6 +73,7 @@ _MAKERS: dict[str, tuple[str, Callable[..., bytes]]] = {
     "tiny.onnx": (r"tiny\.onnx", tiny_onnx),
     "dynamic_batch.onnx": (r"dynamic_batch\.onnx", dynamic_batch_onnx),
     "ir_version_<n>.onnx": (r"ir_version_([0-9]+)\.onnx", lambda version: ir_version_onnx(int(version))),
+    "fill_<bits>.onnx": (r"fill_([0-9]+)\.onnx", lambda bits: fill_onnx(int(bits))),
     "endless_model.onnx": (r"endless_model\.onnx", endless_model_onnx),
     "resnet18_<size>.onnx": (r"resnet18_([0-9]+)\.onnx", lambda size: resnet18_onnx(int(size))),
     "perceptron_<width>.onnx": (r"perceptron_([0-9]+)\.onnx", lambda width: perceptron_onnx(int(width))),

@@ -80,6 +80,19 @@ def ir_version_onnx(version: int) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def fill_onnx(bits: int) -> bytes:
+    """Fills a tensor of 2**``bits`` bytes and sums it. The size is only known at run time, so nothing is folded."""
+    info = helper.make_tensor_value_info
+    count = numpy_helper.from_array(np.array([2**bits // 4], dtype=np.int64), "count")
+    nodes = [
+        helper.make_node("Add", ["more", "count"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["filled"]),
+        helper.make_node("ReduceSum", ["filled"], ["sum"], keepdims=0),
+    ]
+    inputs, outputs = [info("more", TensorProto.INT64, (1,))], [info("sum", TensorProto.FLOAT, ())]
+    return model_of(helper.make_graph(nodes, f"fills 2**{bits} bytes", inputs, outputs, [count]))
+
+
 def endless_model_onnx() -> bytes:
     """A loop of 2**63 - 1 steps that adds 1 to a number: needs no memory and never ends."""
     info = helper.make_tensor_value_info

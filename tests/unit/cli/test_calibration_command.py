@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from sandbox.calibration import load_calibrations
 from sandbox.cli.main import app
 from sandbox.errors import DataFileError, UsageError
+from sandbox.microcontroller.latency import MicrocontrollerCalibration, load_fits
 
 FOLDER = Path(__file__).parents[3] / "calibration"
 
@@ -24,7 +25,16 @@ def output(*words: str) -> str:
 
 def test_list_names_every_calibration() -> None:
     lines = output("list").splitlines()
-    assert [line.split()[0] for line in lines] == [each.id for each in load_calibrations(FOLDER)]
+    known = [each.id for each in load_calibrations(FOLDER)] + [each.plan.id for each in load_fits(FOLDER)]
+    assert [line.split()[0] for line in lines] == known
+
+
+@pytest.mark.parametrize("each", load_fits(FOLDER), ids=lambda each: each.plan.id)
+def test_show_a_microcontroller_s(each: MicrocontrollerCalibration) -> None:
+    shown = output("show", each.plan.id)
+    assert shown.startswith(f"{each.plan.id}: {each.plan.core}")
+    for words in ("cycles a multiply-accumulate", "90 % interval", "left-out models", "source: "):
+        assert words in shown
 
 
 @pytest.mark.parametrize("each", load_calibrations(FOLDER), ids=lambda each: each.id)

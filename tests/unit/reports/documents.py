@@ -21,10 +21,9 @@ from sandbox.compatibility_result import (
     TableUse,
 )
 from sandbox.metrics import Metric, Unavailable
-from sandbox.microcontroller.outcome import Arena, Flash, MicrocontrollerPart, OperatorWork, Output, RamBlock
 from sandbox.regression import Thresholds, against
 from sandbox.result import Result
-from tests.unit.recorded import NAMES, result
+from tests.unit.recorded import NAMES, microcontroller, result
 
 HOSTILE = (
     "</script></title></style><script>window.owned=1</script><img src=x onerror=window.owned=1>"
@@ -47,7 +46,17 @@ def _changed(value: Any, change: Callable[[str], str], where: tuple[str | int, .
 @functools.cache
 def hostile() -> Result:
     """`whole` with a hostile text in every place that takes any text."""
-    plain = whole().model_dump(mode="json")
+    return _made_hostile(whole())
+
+
+@functools.cache
+def hostile_microcontroller() -> Result:
+    """The same of a microcontroller."""
+    return _made_hostile(microcontroller())
+
+
+def _made_hostile(result: Result) -> Result:
+    plain = result.model_dump(mode="json")
     document = _changed(plain, lambda text: HOSTILE + text)
     while True:
         try:
@@ -86,16 +95,10 @@ def bare() -> Result:
 
 @functools.cache
 def whole() -> Result:
-    """A real run with all optional parts: compatibility, a baseline, and a microcontroller's beside it."""
+    """A real run with all optional parts: compatibility, and a baseline."""
     calibrated = result("calibrated")
     with_parts = calibrated.model_copy(update={"compatibility": compatibility()})
     return against(with_parts, calibrated, Thresholds(latency=0.05, memory=0.05, operator=0.05))
-
-
-@functools.cache
-def microcontroller() -> Result:
-    """A result as a microcontroller's is: no memory and no heap of Linux, but an arena and flash."""
-    return bare().model_copy(update={"microcontroller": _board(), "operator_memory": ()})
 
 
 def large(operators: int) -> Result:
@@ -156,35 +159,8 @@ def compatibility() -> Compatibility:
     )  # fmt: skip
 
 
-def _board() -> MicrocontrollerPart:
-    def size(value: float) -> Metric:
-        return Metric(value=value, unit="byte", mode="emulated", source="QEMU 7.2")
-
-    nothing = Unavailable(unavailable="no run on the core")
-    return MicrocontrollerPart(
-        level="host",
-        core="cortex-m4",
-        arenas=(
-            Arena(
-                where="host", kernels="reference", minimum=size(91_232), recorded=size(90_000), head=size(60_000),
-                tail=size(30_000),
-            ),
-        ),
-        flash=Flash(model=size(250_000), code=nothing, total=nothing, available=size(2_097_152)),
-        ram=(RamBlock(banks="SRAM1", size=size(196_608), used=nothing, arena=size(91_232)),),
-        operators=(
-            OperatorWork(
-                index=0, subgraph=0, type="CONV_2D", version=3, registered=True, instructions=nothing,
-                macs=Metric(value=1_000_000, unit="multiply-accumulate", mode="predicted", source="shapes"),
-            ),
-        ),
-        macs=Metric(value=1_000_000, unit="multiply-accumulate", mode="predicted", source="shapes"),
-        outputs=(Output(name="scores", dtype="int8", shape=(1, 10), sha256="0" * 64),),
-        notes=("an emulator stood for the board",),
-    )  # fmt: skip
-
-
 def all_documents() -> dict[str, Result]:
     """Every result that each format must show."""
     recorded = {name: result(name) for name in NAMES}
-    return {**recorded, "whole": whole(), "bare": bare(), "microcontroller": microcontroller(), "hostile": hostile()}
+    made = {"whole": whole(), "bare": bare(), "microcontroller": microcontroller()}
+    return {**recorded, **made, "hostile": hostile(), "hostile_microcontroller": hostile_microcontroller()}

@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from sandbox.reports import markdown
 from sandbox.reports.layout import clean
 from tests import renew
-from tests.unit.recorded import NAMES, result
-from tests.unit.reports.documents import HOSTILE, all_documents, hostile, microcontroller, whole
+from tests.unit.recorded import NAMES, microcontroller, result
+from tests.unit.reports.documents import HOSTILE, all_documents, hostile, whole
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 OURS = {"h3", "p", "ul", "li", "strong", "table", "thead", "tbody", "tr", "th", "td", "code"}
@@ -49,7 +49,7 @@ def test_to_the_letter(name: str) -> None:
     assert markdown.render(result(name)) == expected, "if this is what you want, run python -m tests.renew"
 
 
-@pytest.mark.parametrize("name", ["whole", "bare", "microcontroller", "hostile", *NAMES])
+@pytest.mark.parametrize("name", ["whole", "bare", "microcontroller", "hostile", "hostile_microcontroller", *NAMES])
 def test_every_result_is_a_comment(name: str) -> None:
     given_result = all_documents()[name]
     text = markdown.render(given_result)
@@ -97,8 +97,8 @@ def test_changes_since_a_baseline_are_on_top() -> None:
 
 def test_a_microcontroller_s_numbers() -> None:
     text = markdown.render(microcontroller())
-    assert "| arena | 91.2 kB | emulated |" in text
-    assert "| flash | – | unavailable, because no run on the core |" in text
+    assert "| arena | 166 kB | predicted |" in text
+    assert "| flash | 684 kB | 643 kB to 725 kB, predicted |" in text
     assert "peak memory" not in text
 
 

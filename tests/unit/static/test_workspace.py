@@ -55,6 +55,8 @@ def test_8_bit_kernels_allocate_by_themselves() -> None:
     found = needs(conv(), "tflite-runtime")
     assert {kind: found[kind] for kind in INT8} == {"unpacked weights": 2 * 8 * 3 * 3 * 4, "gemm blocks": 16384}
     assert not INT8 & set(needs(conv(dtype="float32"), "tflite-runtime"))
+    older = workspaces(conv(), "tflite-runtime", pointer_bytes=8, version="2.11.0")
+    assert {each.kind for each in older} == {"im2col"}
     values = [value("in", 1, 4, dtype="int8"), value("w", 8, 4, dtype="int8", constant=True)]
     dense = flow([*values, value("out", 1, 8, dtype="int8")], ["FULLY_CONNECTED in w -> out"])
     assert set(needs(dense, "tflite-runtime")) == {"gemm blocks"}

@@ -1,0 +1,133 @@
+"""``edge-sandbox profile --firmware``: a user's own program on a microcontroller."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from sandbox.errors import DataFileError, UsageError
+from sandbox.progress import Silent
+from sandbox.resources import data_directory
+
+from .common import (
+    EXIT_CODES,
+    EngineChoice,
+    ReportChoice,
+    image_builder,
+    run_folder,
+    write_report,
+)
+from .stderr_progress import StderrProgress
+
+if TYPE_CHECKING:
+    from sandbox.microcontroller.board import EmulatorName
+    from sandbox.microcontroller.firmware_result import FirmwareResult
+
+
+def profile_firmware(
+    firmware: Path,
+    *,
+    model: Path | None,
+    device: str,
+    engine: EngineChoice,
+    renode: str | None,
+    begin: str | None,
+    end: str | None,
+    timeout_seconds: float,
+    format_: ReportChoice,
+    output: Path | None,
+    run_dir: Path | None,
+    mirror: str | None,
+    quiet: bool,
+) -> None:
+    """Print the report and exit with the verdict's status."""
+    from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.microcontroller.board import is_microcontroller, load_board  # noqa: PLC0415
+    from sandbox.microcontroller.elf import read_firmware  # noqa: PLC0415
+    from sandbox.microcontroller.emulators import choose, makers  # noqa: PLC0415
+    from sandbox.microcontroller.firmware_run import FirmwareRequest  # noqa: PLC0415
+    from sandbox.microcontroller.firmware_run import profile_firmware as run_profile  # noqa: PLC0415
+
+    if format_ not in {ReportChoice.TERMINAL, ReportChoice.JSON}:
+        raise UsageError(
+            f"--format {format_.value} is for a model's profile", hint="with --firmware use --format terminal or json"
+        )
+    specs = data_directory("device_specs")
+    if not is_microcontroller(device, specs):
+        raise UsageError(f"--firmware is for microcontrollers, and {device} is none", hint="edge-sandbox devices list")
+    board = load_board(device, specs)
+    request = FirmwareRequest(
+        firmware=read_firmware(firmware),
+        board=board,
+        model=_read_model(model),
+        begin=begin,
+        end=end,
+        timeout_seconds=timeout_seconds,
+    )
+    progress = Silent() if quiet else StderrProgress()
+    builder = image_builder(mirror, progress)
+    with guard() as protector, run_folder(run_dir, protector) as folder:
+        choice = choose(board, emulator_named(engine), makers(builder, protector, renode))
+        cancel = threading.Event()
+        with progress.task(f"running {firmware.name} for {board.id}"):
+            result = run_profile(request, choice, folder, cancel)
+    write_report(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
+    raise typer.Exit(EXIT_CODES[result.verdict.status])
+
+
+def emulator_named(engine: EngineChoice) -> EmulatorName | None:
+    """The emulator of microcontrollers that ``--engine`` names; None for ``auto``. Raises `UsageError` for others."""
+    if engine is EngineChoice.AUTO:
+        return None
+    if engine is EngineChoice.QEMU_SYSTEM:
+        return "qemu-system"
+    if engine is EngineChoice.RENODE:
+        return "renode"
+    raise UsageError(
+        f"--engine {engine.value} runs Linux devices, not microcontrollers",
+        hint="use --engine qemu-system, --engine renode or leave it out",
+    )
+
+
+def tflm_folder(device: str, given: Path | None, engine: EngineChoice) -> Path | None:
+    """The TFLM to run on the emulated core: the one given, else, where an emulator is asked for, the one remembered.
+
+    Raises `UsageError` for a Linux device, and for an emulator without a TFLM.
+    """
+    from sandbox.microcontroller.board import is_microcontroller  # noqa: PLC0415
+    from sandbox.microcontroller.tflm import remembered  # noqa: PLC0415
+
+    emulated = engine in {EngineChoice.QEMU_SYSTEM, EngineChoice.RENODE}
+    if given is None and not emulated:
+        return None
+    if not is_microcontroller(device, data_directory("device_specs")):
+        option = f"--engine {engine.value}" if emulated else "--tflm"
+        raise UsageError(f"{option} is for microcontrollers, and {device} is none", hint=f"leave {option} away")
+    folder = given or remembered()
+    if folder is None:
+        raise UsageError(
+            f"--engine {engine.value} runs a model with TFLM on the emulated core, and no TFLM was named",
+            hint="name its folder with --tflm (see docs/howto/firmware.md), or run your own program with --firmware",
+        )
+    return folder
+
+
+def _read_model(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataFileError(f"{path}: {error.strerror}", hint="name a .tflite file") from error
+
+
+def _render(result: FirmwareResult, format_: ReportChoice, *, colour: bool) -> str:
+    from sandbox.reports import firmware_terminal  # noqa: PLC0415
+
+    if format_ is ReportChoice.JSON:
+        return result.model_dump_json(indent=2) + "\n"
+    return firmware_terminal.render(result, colour=colour)

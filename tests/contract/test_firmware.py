@@ -1,0 +1,189 @@
+"""Programs for a bare Cortex-M core whose end is known beforehand, in each engine that runs such programs."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox.engines.base import Cancelled
+from sandbox.engines.guard import Guard
+from sandbox.microcontroller.board import EmulatorName
+from sandbox.microcontroller.elf import read_firmware
+from sandbox.microcontroller.firmware_result import FirmwareResult
+from sandbox.microcontroller.firmware_run import FirmwareRequest, profile_firmware
+from tests import host
+from tests.firmware import BETWEEN_SYMBOLS, build_firmware
+from tests.firmware.boards import board
+
+pytestmark = pytest.mark.timeout(120)
+NEVER = "0x0"
+"""An end that is not reached: what comes after ``bench_end`` is what these programs are about."""
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("firmware")
+
+    def built(fate: str) -> Path:
+        path = folder / f"{fate}.elf"
+        return path if path.exists() else build_firmware(fate, path)
+
+    return built
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An engine, and the programs."""
+
+    name: EmulatorName
+    guard: Guard
+    folder: Path
+    programs: Callable[[str], Path]
+
+    def profile(self, fate: str, *, seconds: float = 20, cancel: threading.Event | None = None) -> FirmwareResult:
+        made_up = board()
+        emulation = next(emulation for emulation in made_up.emulator if emulation.engine == self.name)
+        request = FirmwareRequest(
+            firmware=read_firmware(self.programs(fate)),
+            board=made_up,
+            model=None,
+            begin=None,
+            end=None if fate == "NONE" else NEVER,
+            timeout_seconds=seconds,
+        )
+        engine = host.make_firmware_engine(self.name, self.guard)
+        assert engine.probe() is None
+        return profile_firmware(request, (emulation, engine), self.folder, cancel or threading.Event())
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.engine(name)) for name in host.EMULATORS])
+def bench(request: pytest.FixtureRequest, protector: Guard, tmp_path: Path, programs: Callable[[str], Path]) -> Bench:
+    return Bench(request.param, protector, tmp_path, programs)
+
+
+@pytest.fixture
+def qemu(protector: Guard, tmp_path: Path, programs: Callable[[str], Path]) -> Bench:
+    return Bench("qemu-system", protector, tmp_path, programs)
+
+
+def only_finding(result: FirmwareResult) -> tuple[str, str]:
+    assert result.run is not None
+    assert result.verdict.status == "not_ready"
+    (finding,) = result.run.findings
+    return finding.kind, finding.text
+
+
+def test_the_counted_loop_is_exact(bench: Bench) -> None:
+    result = bench.profile("NONE")
+    assert result.run is not None
+    assert result.run.ended == "stop", result.checks
+    assert result.run.instructions.model_dump()["value"] == BETWEEN_SYMBOLS
+    assert result.run.console == "hello from cortex-m\n"
+    assert result.verdict.status == "ready"
+
+
+def test_it_is_the_same_every_time(bench: Bench, tmp_path: Path) -> None:
+    first = bench.profile("NONE")
+    (tmp_path / "again").mkdir()
+    second = Bench(bench.name, bench.guard, tmp_path / "again", bench.programs).profile("NONE")
+    assert first == second
+
+
+def test_memory_that_was_touched_and_the_stack(bench: Bench) -> None:
+    result = bench.profile("NONE")
+    assert result.run is not None
+    # .data and .bss, of which start-up writes every byte, and 32 bytes of stack: three frames of 8 and a pair
+    touched = result.run.ram_touched.model_dump()["value"]
+    assert touched == pytest.approx(4096 + 4 + 4 + 32, abs=64)
+    assert 0 < result.stack.used.model_dump()["value"] <= 64
+    assert result.stack.size.model_dump()["value"] == 0x800
+    assert result.arena_symbol == "tensor_arena"
+    assert result.arena.model_dump()["value"] == 4096
+
+
+def test_a_write_beyond_the_boards_ram(bench: Bench) -> None:
+    """QEMU's machine has memory there: it is the board that has not."""
+    kind, text = only_finding(bench.profile("BEYOND"))
+    assert kind == "out of range"
+    assert text.startswith("write_beyond")
+    assert "writes 4 bytes at 0x20020000, where made-up has nothing" in text
+
+
+def test_a_jump_to_nowhere(bench: Bench) -> None:
+    kind, text = only_finding(bench.profile("RUN_AWAY"))
+    assert kind in {"fault", "abort"}
+    assert "0x70000000" in text
+
+
+def test_an_undefined_instruction(bench: Bench) -> None:
+    kind, text = only_finding(bench.profile("UNDEFINED"))
+    assert kind == "fault"
+    assert "main+0x" in text
+    assert "undefined instruction (UNDEFINSTR)" in text
+
+
+def test_a_hang_is_found_and_named(bench: Bench) -> None:
+    kind, text = only_finding(bench.profile("HANG", seconds=2))
+    assert (kind, text.rpartition(" in ")[2].partition("+")[0]) == ("hang", "hang")
+    assert "did not end within 2 s" in text
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_stack_overflow_is_named(qemu: Bench) -> None:
+    result = qemu.profile("OVERFLOW")
+    kind, text = only_finding(result)
+    assert kind == "stack overflow"
+    assert "recurse" in text
+    assert "below the stack's lower end" in text
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_division_by_zero_is_named(qemu: Bench) -> None:
+    kind, text = only_finding(qemu.profile("DIVIDE"))
+    assert kind == "fault"
+    assert "HardFault at divide" in text
+    assert "divide by zero (DIVBYZERO)" in text
+    assert "called from main+0x" in text
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_fault_on_the_process_stack_has_its_place(qemu: Bench) -> None:
+    assert "at main+0x" in only_finding(qemu.profile("PROCESS_STACK"))[1]
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_lockup_is_named(qemu: Bench) -> None:
+    result = qemu.profile("LOCKUP")
+    kind, text = only_finding(result)
+    assert kind == "lockup"
+    assert "main+0x" in text
+    assert result.run is not None
+    assert "unavailable" in result.run.ram_touched.model_dump()
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_program_gets_at_no_file_of_this_host(qemu: Bench) -> None:
+    result = qemu.profile("FILE")
+    assert result.run is not None
+    assert (result.run.ended, result.run.exit_code) == ("exit", 0), "it ends with 9 when the file could be opened"
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_program_that_prints_without_end_is_stopped(qemu: Bench) -> None:
+    assert only_finding(qemu.profile("FLOOD", seconds=100))[0] == "flood"
+
+
+def test_a_cancelled_run_leaves_nothing(bench: Bench) -> None:
+    cancel = threading.Event()
+    threading.Timer(1.0, cancel.set).start()
+    with pytest.raises(Cancelled):
+        bench.profile("HANG", seconds=100, cancel=cancel)
+    time.sleep(0.2)
+    listed = subprocess.run(("ps", "-eo", "args"), capture_output=True, text=True, check=True).stdout
+    assert str(bench.folder) not in listed

@@ -1,0 +1,128 @@
+/* A program for a bare Cortex-M core whose end is known beforehand; FATE says which.
+ *
+ * It prints and ends by semihosting (Arm's "Semihosting for AArch32 and AArch64"). Between `bench_begin` and `bench_end`
+ * lies a loop that is counted by hand: `spin` runs TURNS times 3 instructions (subs, nop, bne), and round it come
+ * bl bench_begin's bx lr, the load of TURNS and the two bl and the bx of spin: see hand_counts in __init__.py. */
+#include <stdint.h>
+
+#define TURNS 100000
+#define STRINGIFY(x) #x
+#define TEXT(x) STRINGIFY(x)
+
+extern uint32_t __StackTop, __bss_start__, __bss_end__, __data_start__, __data_end__, __etext;
+
+uint8_t tensor_arena[ARENA_BYTES] __attribute__((aligned(16)));
+volatile uint32_t initialised = 0x12345678;
+volatile uint32_t zero;
+
+static uint32_t semihosting(uint32_t call, const void *argument)
+{
+    register uint32_t r0 __asm__("r0") = call;
+    register const void *r1 __asm__("r1") = argument;
+    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+    return r0;
+}
+
+static void print(const char *text) { semihosting(0x04, text); }
+
+static void end(uint32_t status)
+{
+    const uint32_t block[2] = {0x20026, status};
+    semihosting(0x20, block);
+    for (;;) {
+    }
+}
+
+__attribute__((naked, noinline)) void bench_begin(void) { __asm__ volatile("bx lr"); }
+__attribute__((naked, noinline)) void bench_end(void) { __asm__ volatile("bx lr"); }
+
+/* From the first instruction of bench_begin to that of bench_end: bx, ldr, 3 * TURNS, bl = 3 * TURNS + 3. */
+__attribute__((naked, noinline)) void measured(void)
+{
+    __asm__ volatile("push {r4, lr}\n"
+                     "bl bench_begin\n"
+                     "ldr r4, =" TEXT(TURNS) "\n"
+                     "1: subs r4, r4, #1\n"
+                     "nop\n"
+                     "bne 1b\n"
+                     "bl bench_end\n"
+                     "pop {r4, pc}\n"
+                     ".ltorg\n");
+}
+
+__attribute__((noinline)) uint32_t recurse(uint32_t depth)
+{
+    volatile uint32_t frame[16];
+    frame[depth & 15] = depth;
+    return recurse(depth + 1) + frame[(depth + 1) & 15];
+}
+
+__attribute__((noinline)) void write_beyond(void) { *(volatile uint32_t *)(BEYOND) = 1; }
+__attribute__((noinline)) uint32_t divide(uint32_t a, uint32_t b) { return a / b; }
+__attribute__((noinline)) void hang(void)
+{
+    for (;;) {
+        __asm__ volatile("nop");
+    }
+}
+
+int main(void)
+{
+    print("hello from cortex-m\n");
+    measured();
+#if defined(FATE_OVERFLOW)
+    end(recurse(1));
+#elif defined(FATE_BEYOND)
+    write_beyond();
+#elif defined(FATE_DIVIDE)
+    *(volatile uint32_t *)0xE000ED14 |= 1u << 4; /* CCR.DIV_0_TRP */
+    end(divide(7, zero));
+#elif defined(FATE_HANG)
+    hang();
+#elif defined(FATE_RUN_AWAY)
+    ((void (*)(void))0x70000001)();
+#elif defined(FATE_UNDEFINED)
+    __asm__ volatile("udf #0");
+#elif defined(FATE_FLOOD)
+    for (;;) {
+        *(volatile uint32_t *)0x40011004 = 'x'; /* USART1 of the STM32F4 */
+    }
+#elif defined(FATE_LOCKUP)
+    *(volatile uint32_t *)0xE000ED08 = 0x70000000; /* VTOR: where nothing is */
+    __asm__ volatile("udf #0");
+#elif defined(FATE_FILE)
+    {
+        const struct {
+            const char *name;
+            uint32_t mode, length;
+        } open = {"/etc/passwd", 0, 11};
+        end(semihosting(0x01, &open) == 0xFFFFFFFF ? 0 : 9);
+    }
+#elif defined(FATE_PROCESS_STACK)
+    __asm__ volatile("msr psp, %0\nmovs r0, #2\nmsr control, r0\nisb\nudf #0" ::"r"(tensor_arena + 512) : "r0");
+#endif
+    end(initialised == 0x12345678 ? 0 : 3);
+    return 0;
+}
+
+void Reset_Handler(void)
+{
+    for (uint32_t *to = &__data_start__, *from = &__etext; to < &__data_end__;) {
+        *to++ = *from++;
+    }
+    for (uint32_t *to = &__bss_start__; to < &__bss_end__;) {
+        *to++ = 0;
+    }
+    main();
+}
+
+void HardFault_Handler(void)
+{
+    for (;;) {
+    }
+}
+
+__attribute__((section(".isr_vector"), used)) void *const vectors[16] = {
+    &__StackTop,       Reset_Handler,     HardFault_Handler, HardFault_Handler,
+    HardFault_Handler, HardFault_Handler, HardFault_Handler,
+};

@@ -1,0 +1,3 @@
+#pragma once
+#include <cstdarg>
+extern "C" void DebugLog(const char* format, va_list args);
