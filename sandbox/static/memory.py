@@ -96,7 +96,7 @@ class _Arena:
 def plan_for(
     graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: str, architecture: str, version: str = ""
 ) -> MemoryPlan:
-    """The plan of a model fed with ``shapes``, for a runtime of a version or else the newest. Raises `DataFileError`."""
+    """The plan of a model fed with ``shapes`` for a runtime, the newest without ``version``. Raises `DataFileError`."""
     return plan_memory(
         graph,
         read_dataflow(graph, shapes),

@@ -58,8 +58,9 @@ def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int, version: str
         else:
             needs = _by_own_kernels(step, operands, output)
             found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=True) for kind, size in needs]
-            needs = _by_int8_kernels(step, operands, output) if not version.startswith(_WITHOUT_GEMMLOWP) else ()
-            found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=False) for kind, size in needs]
+            if not version.startswith(_WITHOUT_GEMMLOWP):
+                needs = _by_int8_kernels(step, operands, output)
+                found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=False) for kind, size in needs]
     return tuple(found)
 
 
