@@ -36,7 +36,7 @@ _BESIDE = {
     "calibration/measured/README.md": "reference/measured.md",
 }
 """Pages that lie outside docs/, by where they go."""
-_LINK = re.compile(r"\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
+_LINK = re.compile(r"\[([^\]]*)\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -57,14 +57,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Lead links out of docs/ to where those pages are here."""
+    """Lead links out of docs/ to where those pages are here; what is no page is named by its place."""
+    folder = posixpath.dirname(page.file.src_uri)
 
     def here(match: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.file.src_uri), match[1]))
-        inside = _BESIDE.get(target)
-        if inside is None:
+        text, target = match[1], posixpath.normpath(posixpath.join("docs", folder, match[2]))
+        if target.startswith("docs/"):
             return match[0]
-        return f"]({posixpath.relpath(inside, posixpath.dirname(page.file.src_uri) or '.')}{match[2] or ''})"
+        if target in _BESIDE:
+            return f"[{text}]({posixpath.relpath(_BESIDE[target], folder or '.')}{match[3] or ''})"
+        return text if target in text else f"{text} (`{target}` in the repository)"
 
     return _LINK.sub(here, markdown)
 
