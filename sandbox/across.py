@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .calibration import Calibration, Slots, Transfer
+from .calibration import Calibration, Provenance, Slots, Transfer
 from .errors import DataFileError
 from .fit import FitInput, points
 from .left_out import errors, rounded
@@ -59,7 +59,11 @@ def left_out_ratios(known: Sequence[Costs]) -> list[float]:
 
 
 def across(
-    plan: AcrossPlan, source: Calibration, known: Sequence[Costs], pool: Sequence[Sequence[Costs]]
+    plan: AcrossPlan,
+    source: Calibration,
+    known: Sequence[Costs],
+    pool: Sequence[Sequence[Costs]],
+    made_from: Provenance,
 ) -> Calibration:
     """The calibration; ``source``: of the same board, ``pool``: what all such plans know, this one included."""
     ratios = [ratio for each in pool for ratio in left_out_ratios(each)]
@@ -86,7 +90,7 @@ def across(
                 reason=f"transfer between kernel libraries, tried on {sets} sets of kernels that were measured",
                 error=of_all,
             ),
-            "provenance": None,
+            "provenance": made_from,
             "notes": (),
         }
     )

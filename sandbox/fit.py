@@ -190,14 +190,24 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
             interval_coverage=None if covered is None else rounded(covered),
         ),
         transfer=None,
-        provenance=Provenance(
-            counts=given.counts.id,
-            counts_sha256=given.digests[0],
-            measured=plan.measured,
-            measured_sha256=given.digests[1],
-            sources=tuple(sorted({row.source_title for row in select(plan, given.rows)})),
-        ),
+        provenance=provenance([given]),
         notes=plan.notes,
+    )
+
+
+def provenance(inputs: Sequence[FitInput]) -> Provenance:
+    """The files behind one calibration; of several inputs the digest is that of their digests."""
+
+    def of_all(digests: Sequence[str]) -> str:
+        return digests[0] if len(digests) == 1 else digest("".join(digests).encode())
+
+    titles = {row.source_title for given in inputs for row in select(given.plan, given.rows)}
+    return Provenance(
+        counts=", ".join(dict.fromkeys(given.counts.id for given in inputs)),
+        counts_sha256=of_all([given.digests[0] for given in inputs]),
+        measured=", ".join(dict.fromkeys(given.plan.measured for given in inputs)),
+        measured_sha256=of_all([given.digests[1] for given in inputs]),
+        sources=tuple(sorted(titles)),
     )
 
 

@@ -12,7 +12,18 @@ from .calibration import Calibration, Errors, load_calibrations
 from .choice import Target, Workload, choose
 from .device import load_device
 from .errors import DataFileError
-from .fit import FitInput, FitPlan, calibrate, digest, load_fit_plans, load_tables, points, render_calibration, rows_of
+from .fit import (
+    FitInput,
+    FitPlan,
+    calibrate,
+    digest,
+    load_fit_plans,
+    load_tables,
+    points,
+    provenance,
+    render_calibration,
+    rows_of,
+)
 from .left_out import by_family, by_model, errors, left_out
 from .lines import Line
 from .measured import MeasuredRow, read_measured
@@ -73,7 +84,8 @@ def _across(directory: Path, inputs: Sequence[FitInput], fitted: Mapping[str, Ca
     by_id = {given.plan.id: given for given in inputs}
     known = [costs(plan, by_id) for plan in plans]
     for plan, own in zip(plans, known, strict=True):
-        yield across(plan, fitted[plan.sources[0]], own, known)
+        made_from = provenance([by_id[name] for name in plan.sources])
+        yield across(plan, fitted[plan.sources[0]], own, known, made_from)
 
 
 def _related(directory: Path, devices: Path, fitted: Mapping[str, Calibration]) -> Iterator[Calibration]:

@@ -31,7 +31,9 @@ def test_each_set_of_kernels_is_predicted_by_the_others() -> None:
 
 def test_the_widest_error_makes_the_interval() -> None:
     plan = TABLES[0]
-    made = across(plan, SHIPPED[plan.sources[0]], KNOWN, [KNOWN, KNOWN])
+    source = SHIPPED[plan.sources[0]]
+    assert source.provenance is not None
+    made = across(plan, source, KNOWN, [KNOWN, KNOWN], source.provenance)
     assert made.cycles_per_slot == pytest.approx(math.sqrt(0.8), rel=1e-4)
     assert made.interval == pytest.approx(math.log(1.1 / 0.8), rel=1e-4)
     assert (made.library, made.slots_per_instruction, made.tail, made.evidence) == ("any", (1.2, 1.4), None, None)
