@@ -7,7 +7,6 @@ import os
 import resource
 import shlex
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,10 @@ pytestmark = pytest.mark.subprocess
 @pytest.mark.parametrize("model", [EXAMPLE_TFLITE, EXAMPLE_ONNX], ids=["tflite", "onnx"])
 def test_a_model_that_fits(model: Path, tmp_path: Path) -> None:
     nowhere = {"EDGE_SANDBOX_CACHE": str(tmp_path / "cache"), "http_proxy": "http://127.0.0.1:9", "PATH": ""}
-    started = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = edge_sandbox("check", model, "--device", "rpi4b", env=nowhere)
-    assert time.monotonic() - started < 5
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime
+    assert used < 2.5, "seconds of processor time: a second, on a machine that has other work too"
     assert (done.returncode, done.stderr) == (0, "")
     for word in ("predicted", "available", "set by", "READY"):
         assert word in done.stdout
