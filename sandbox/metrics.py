@@ -7,8 +7,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Unit = Literal[
-    "byte", "second", "instruction", "cycle", "joule", "inference/second", "cache line", "multiply-accumulate", "call",
-    "1", "step",
+    "byte",
+    "second",
+    "instruction",
+    "cycle",
+    "joule",
+    "inference/second",
+    "cache line",
+    "multiply-accumulate",
+    "call",
+    "1",
+    "step",
 ]
 Mode = Literal["measured", "emulated", "calibrated", "predicted"]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
