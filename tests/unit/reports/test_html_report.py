@@ -145,7 +145,7 @@ def test_every_number_says_how_it_was_got() -> None:
     mean = given.latency.mean
     assert isinstance(mean, Metric)
     assert mean.source
-    assert f"mean 20.4 ms 19.2 ms to 21.6 ms calibrated {mean.source}" in text
+    assert f"mean 20.3 ms 19.2 ms to 21.5 ms calibrated {mean.source}" in text
     assert "sustained – unavailable because the spec of rpi4b gives no cpu.sustained_clock_hz" in text
 
 
