@@ -67,7 +67,7 @@ def check(request: CheckRequest) -> CheckResult:
     name, wanted = choose_runtime(request.runtime, graph, tuple(runtime.name for runtime in spec.runtimes))
     build = (name, wanted or next(iter(lock.runtime_versions(name)), None) or _newest(name))
     shapes = resolve_shapes(graph, request.shapes)
-    plan = plan_for(graph, shapes, runtime=name, architecture=spec.architecture)
+    plan = plan_for(graph, shapes, runtime=name, architecture=spec.architecture, version=build[1])
     limit = budget(device, os, request.memory_bytes, request.reserve_bytes)
     memory = _predicted(graph, plan, _baseline(os, lock, build, images), limit)
     compatibility = examine(

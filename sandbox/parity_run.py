@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import native, pipeline, rundir
 from .analysis import analyse
@@ -23,7 +23,7 @@ from .image.build import ImageBuilder
 from .image.emulator import host_architecture
 from .image.wheels import NoSuchWheel
 from .metrics import Mode
-from .parity import Departure, Parity, Side, SideName, compare, difference
+from .parity import FLOAT_TOLERANCES, Departure, Parity, Side, SideName, compare, difference
 from .pipeline import Plan
 from .plan import ProfileRequest, load_npz, plan_jobs, resolve_shapes
 from .profilers.outputs import OUTPUTS, read_arrays
@@ -31,6 +31,8 @@ from .result import Result
 from .verdict import find_failure
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .parity import Arrays
 
 PARITY = "parity"
@@ -244,7 +246,12 @@ def _given(path: Path, graph: ModelGraph) -> Arrays:
             hint=f"it has {', '.join(arrays) or 'none'}; the model's outputs: "
             + ", ".join(tensor.name for tensor in graph.outputs),
         )
-    return [(tensor.name, arrays[tensor.name]) for tensor in graph.outputs]
+    return [(tensor.name, _as_floats(arrays[tensor.name], tensor.dtype)) for tensor in graph.outputs]
+
+
+def _as_floats(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Floats of another precision as the model's; anything else stays, and is compared as it is."""
+    return array.astype(dtype) if array.dtype.kind == "f" and dtype in FLOAT_TOLERANCES else array
 
 
 def _steps(graph: ModelGraph, request: ProfileRequest) -> tuple[Step, ...]:

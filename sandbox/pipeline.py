@@ -150,7 +150,7 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
             native.fault_library(image.spec.architecture),
         ),
     )
-    static = plan_for(graph, shapes, runtime=name, architecture=image.spec.architecture)
+    static = plan_for(graph, shapes, runtime=name, architecture=image.spec.architecture, version=chosen[1])
     return Plan(
         request=request,
         graph=graph,

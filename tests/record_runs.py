@@ -55,7 +55,7 @@ RECORDINGS: Mapping[str, Recording] = {
 }
 MICROCONTROLLERS: Mapping[str, Recording] = {
     "microcontroller": Recording(
-        model="examples/mobilenet_v1_0.25_128_int8.tflite", device="nucleo-l4r5zi", engine="auto", exit_code=0
+        model="examples/mobilenet_v1_0.25_128_int8.tflite", device="nucleo-l4r5zi.toml", engine="auto", exit_code=0
     ),
 }
 """Runs that leave a folder of another kind."""
@@ -77,6 +77,8 @@ def record(name: str, recording: Recording) -> None:
     with tempfile.TemporaryDirectory(prefix="edge-sandbox-record-") as scratch:
         folder = Path(scratch)
         shutil.copytree(PROJECT / "examples", folder / "examples")
+        if recording.device.endswith(".toml"):  # the record names the file: it must be one of no machine
+            shutil.copy2(PROJECT / "device_specs" / recording.device, folder)
         if not recording.model.startswith("examples/"):
             (folder / recording.model).write_bytes(zoo.make(recording.model))
         words = recording.command(name)

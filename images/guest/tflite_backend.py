@@ -11,6 +11,7 @@ from backend import Backend, OperatorProfile, Output
 from inputs import InputSpec
 from request import Request
 
+RESOLVERS = {"default": "AUTO", "none": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 PACKAGES = {"tflite-runtime": "tflite_runtime", "ai-edge-litert": "ai_edge_litert"}
 
 
@@ -41,12 +42,8 @@ class TfliteBackend(Backend):
         self._interpreter = self._module.Interpreter(
             model_path=self._request.model,
             num_threads=threads,
-            experimental_op_resolver_type={
-                "default": resolvers.AUTO,
-                "none": resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-                "reference": resolvers.BUILTIN_REF,
-            }[self._request.delegates],
-            experimental_preserve_all_tensors=bool(self._request.tensors),
+            experimental_op_resolver_type=getattr(resolvers, RESOLVERS[self._request.delegates]),
+            **({"experimental_preserve_all_tensors": True} if self._request.tensors else {}),
         )
         if self._request.profile == "operators":
             # Before allocate_tensors(): that is where XNNPACK is applied, and it asks for a profiler only then.

@@ -90,11 +90,8 @@ def arena_job(request: ProfileRequest, graph: ModelGraph, image: BuiltImage, gue
 
 def run_arena(engine: Engine, job: Job, cancel: threading.Event | None = None) -> Outcome:
     """Run it and write how it ended. Raises `Cancelled` once ``cancel`` is set."""
-    cancel = cancel or threading.Event()
-    try:
-        outcome = engine.run(job, cancel)
-    finally:
-        cancel.set()
+    # another thread's event may be shared by several runs: it is not this one's to set
+    outcome = engine.run(job, cancel or threading.Event())
     rundir.require_room(job.run_dir)
     rundir.write_outcome(job.run_dir, outcome)
     return outcome

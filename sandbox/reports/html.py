@@ -8,6 +8,7 @@ from pathlib import PurePath
 from sandbox.measurements import Op
 from sandbox.metrics import Quantity
 from sandbox.microcontroller.outcome import MicrocontrollerPart
+from sandbox.parity import SIDES
 from sandbox.result import Result
 
 from .figures import Figure, brief, figure, number, together
@@ -59,6 +60,7 @@ def render(result: Result) -> str:
         board=result.microcontroller,
         board_figures=_board(result.microcontroller) if result.microcontroller else [],
         in_cell=_cell,
+        sides=SIDES,
         modes=[(mode, meaning) for mode, meaning in MODES.items()],
         brief=brief,
     )

@@ -23,6 +23,9 @@ _PACKED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPO
 _TILE_PIXELS = 4
 """Output pixels that XNNPACK's convolutions for Arm compute at a time, at least (``mr`` of its microkernels)."""
 
+_WITHOUT_GEMMLOWP = "2.11."
+"""Versions of tflite-runtime whose heap shows neither of what `_by_int8_kernels` knows of."""
+
 Kind = Literal[
     "im2col", "col2im", "transposed operands", "packed weights", "indirection buffer", "unpacked weights", "gemm blocks"
 ]
@@ -40,7 +43,7 @@ class Workspace:
     unpacked weights, which live as long as the step, and gemm blocks, which all steps share."""
 
 
-def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int) -> tuple[Workspace, ...]:
+def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int, version: str = "") -> tuple[Workspace, ...]:
     """What the operators of a TFLite graph need besides, with that runtime's kernels on one thread."""
     delegated = _XNNPACK_DTYPES.get(runtime, frozenset())
     found: list[Workspace] = []
@@ -55,8 +58,9 @@ def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int) -> tuple[Wor
         else:
             needs = _by_own_kernels(step, operands, output)
             found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=True) for kind, size in needs]
-            needs = _by_int8_kernels(step, operands, output)
-            found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=False) for kind, size in needs]
+            if not version.startswith(_WITHOUT_GEMMLOWP):
+                needs = _by_int8_kernels(step, operands, output)
+                found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=False) for kind, size in needs]
     return tuple(found)
 
 

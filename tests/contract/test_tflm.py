@@ -105,6 +105,15 @@ def test_the_shipped_table_is_what_the_wheel_says(tmp_path: Path, engine: Engine
         assert has(kind, tmp_path, host.builder(), engine) == expected, kind
 
 
+def test_runs_that_share_an_event_do_not_cancel_one_another(engine: Engine, tmp_path: Path) -> None:
+    model, image, cancel = made("tiny_conv_int8.tflite", tmp_path), host.builder().build(IMAGE), threading.Event()
+    request = ProfileRequest(model=model, device="")
+    for name in ("one", "two"):
+        job = arena_job(request, read_model(model), image, host.builder().guest_code(image), tmp_path / name)
+        assert run_arena(engine, job, cancel).exit_code == 0
+    assert not cancel.is_set()
+
+
 def test_an_interrupted_search_leaves_nothing(tmp_path: Path) -> None:
     image = host.builder().build(IMAGE)
     request = ProfileRequest(model=EXAMPLE, device="")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 import yaml
 
 from tests.record_runs import RUNS
+from tests.unit.recorded import result
 
 from .cli import COMMAND, EXAMPLE_TFLITE, PROJECT
 
@@ -89,22 +89,22 @@ def test_the_action_reports_and_passes(tmp_path: Path) -> None:
 
 @pytest.mark.subprocess
 def test_the_action_takes_a_baseline_and_gates(tmp_path: Path) -> None:
-    _profile(tmp_path)
+    smaller = result("ready").model_dump(mode="json")
+    smaller["memory"]["peak_rss"]["value"] /= 2
     baseline = tmp_path / "baseline.json"
-    shutil.copy(tmp_path / "edge-sandbox-report" / "result.json", baseline)
-    done, said, folder = _profile(tmp_path, baseline=str(baseline), arguments=f"{REPLAYED} --latency-budget 1ns")
-    assert done.returncode == 0, done.stderr
-    assert said["status"] == "0"
-    assert "baseline" in (folder / "report.md").read_text().lower()
-    for status in ("1", "5"):
-        assert _bash(_step("Gate")["run"], tmp_path, {"STATUS": status}).returncode == int(status)
+    baseline.write_text(json.dumps(smaller))
+    done, said, folder = _profile(tmp_path, baseline=str(baseline), arguments=f"{REPLAYED} --max-memory-increase 10%")
+    assert done.returncode == 0, "the reports come first"
+    assert said == {"verdict": "not_ready", "status": "1"}
+    assert "Against the result of" in (folder / "report.md").read_text()
+    assert _bash(_step("Gate")["run"], tmp_path, {"STATUS": said["status"]}).returncode == 1
 
 
 @pytest.mark.subprocess
 def test_the_action_ends_where_there_is_no_result(tmp_path: Path) -> None:
     done, said, _folder = _profile(tmp_path, device="no-such-device")
-    assert done.returncode == 3
-    assert "recorded for another device" in done.stderr
+    assert done.returncode == 2
+    assert "unknown device" in done.stderr
     assert said == {}
 
 
@@ -157,4 +157,4 @@ def test_the_gitlab_job(tmp_path: Path) -> None:
     assert job["before_script"] == ["python3 -m venv .venv", '.venv/bin/pip install --quiet "$EDGE_SANDBOX"']
     (tmp_path / "result.json").unlink()
     refused = _bash(script, tmp_path, {**given, "DEVICE": "no-such-device"})
-    assert refused.returncode == 3
+    assert refused.returncode == 2

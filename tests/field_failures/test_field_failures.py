@@ -26,10 +26,21 @@ def protector() -> Iterator[Guard]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def replayed() -> dict[str, Replayed]:
+    """What was replayed so far."""
+    return {}
+
+
 @pytest.mark.engine("local")
 @pytest.mark.parametrize(("case", "run"), RUNS, ids=[page.key(case, run) for case, run in RUNS])
-def test_it_happens_again(case: Case, run: Run, protector: Guard, tmp_path: Path) -> None:
-    assert_said(case, run, replay(run, tmp_path, protector))
+def test_it_happens_again(
+    case: Case, run: Run, protector: Guard, tmp_path: Path, replayed: dict[str, Replayed]
+) -> None:
+    same = f"{run.command_line} {run.requires}"  # cases share controls
+    if same not in replayed:
+        replayed[same] = replay(run, tmp_path, protector)
+    assert_said(case, run, replayed[same])
 
 
 @pytest.mark.parametrize(("case", "run"), CHECKS, ids=[page.key(case, run) for case, run in CHECKS])

@@ -42,7 +42,7 @@ def test_the_peak_is_the_sum_of_its_parts() -> None:
 
 @pytest.mark.parametrize(
     ("memory", "status", "check_status"),
-    [("256M", "ready", "pass"), ("40M", "marginal", "warn"), ("30M", "not_ready", "fail")],
+    [("256M", "ready", "pass"), ("39M", "marginal", "warn"), ("30M", "not_ready", "fail")],
 )
 def test_the_verdict(memory: str, status: str, check_status: str) -> None:
     result = checked(memory_bytes=int(memory[:-1]) << 20)

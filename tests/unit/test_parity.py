@@ -147,7 +147,7 @@ def parity(outputs: Mapping[SideName, Any], first: Departure | None = None) -> P
         ({"device": WRONG, "host": RIGHT, "reference": "no kernel"}, "unknown", "departs is open: no kernel"),
         ({"device": RIGHT, "host": RIGHT, "reference": "no kernel"}, "pass", "agrees with the host's build"),
         ({"device": RIGHT, "host": "broken", "reference": "broken too"}, "unknown", "to compare with: broken"),
-        ({"device": WRONG, "host": RIGHT, "given": RIGHT, "reference": WRONG}, "fail", "departs from the given"),
+        ({"device": WRONG, "host": RIGHT, "given": RIGHT, "reference": WRONG}, "fail", "from the given outputs"),
         ({"device": WRONG, "host": WRONG, "given": RIGHT}, "fail", "; so does the host's build"),
         ({"device": RIGHT, "host": WRONG, "given": RIGHT, "reference": WRONG}, "pass", "agrees with the given"),
     ],

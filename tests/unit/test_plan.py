@@ -399,6 +399,7 @@ class TestJobs:
             "shapes": {"input": [2, 8, 8, 3]},
             "profile": "latency",
             "delegates": "default",
+            "tensors": [],
             "counted": True,
             "clock_library": "/edge/clock.so",
             "tensors": [],

@@ -131,7 +131,7 @@ def bare_numbers(value: object, path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from bare_numbers(inner, path)
-    elif isinstance(value, (int, float)):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield path
 
 

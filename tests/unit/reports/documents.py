@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from sandbox.compatibility_result import (
@@ -21,6 +22,7 @@ from sandbox.compatibility_result import (
     TableUse,
 )
 from sandbox.metrics import Metric, Unavailable
+from sandbox.parity import Departure, Parity, Side, SideName, compare
 from sandbox.regression import Thresholds, against
 from sandbox.result import Result
 from tests.unit.recorded import NAMES, microcontroller, result
@@ -95,10 +97,25 @@ def bare() -> Result:
 
 @functools.cache
 def whole() -> Result:
-    """A real run with all optional parts: compatibility, and a baseline."""
+    """A real run with all optional parts: compatibility, parity and a baseline."""
     calibrated = result("calibrated")
-    with_parts = calibrated.model_copy(update={"compatibility": compatibility()})
+    with_parts = calibrated.model_copy(update={"compatibility": compatibility(), "parity": _parity()})
     return against(with_parts, calibrated, Thresholds(latency=0.05, memory=0.05, operator=0.05))
+
+
+def _parity() -> Parity:
+    right, wrong = [("scores", np.array([[1.0, 2.0]]))], [("scores", np.array([[1.0, 2.5]]))]
+    sides: dict[SideName, Any] = {"device": wrong, "host": right, "reference": "no such kernel"}
+    compared = compare("device", "host", sides, mode="emulated")
+    return Parity(
+        inputs="random (seed 0)",
+        sides=tuple(
+            Side(side=side, what=f"build of the {side}", unavailable=each if isinstance(each, str) else None)
+            for side, each in sides.items()
+        ),
+        comparisons=(compared, compare("device", "reference", sides, mode="emulated")),
+        first_departure=Departure(index=3, type="CONV_2D", name="conv", against="host", difference=compared.outputs[0]),
+    )
 
 
 def large(operators: int) -> Result:

@@ -15,6 +15,7 @@ import pytest
 
 from sandbox.metrics import Metric
 from sandbox.reports import html, html_charts
+from sandbox.reports.figures import interval_text, value_text
 from sandbox.reports.layout import clean
 from sandbox.result import Result
 from tests.unit.recorded import NAMES, microcontroller, result
@@ -145,7 +146,7 @@ def test_every_number_says_how_it_was_got() -> None:
     mean = given.latency.mean
     assert isinstance(mean, Metric)
     assert mean.source
-    assert f"mean 20.3 ms 19.2 ms to 21.5 ms calibrated {mean.source}" in text
+    assert f"mean {value_text(mean)} {interval_text(mean)} calibrated {mean.source}" in text
     assert "sustained – unavailable because the spec of rpi4b gives no cpu.sustained_clock_hz" in text
 
 
@@ -179,10 +180,17 @@ def test_what_is_not_known_is_not_drawn() -> None:
 
 def test_parts_that_a_result_has_not_vanish() -> None:
     for name in ("ready", "bare"):
-        assert not {"compatibility", "changes", "board"} & set(page(name).values("id"))
-    assert {"compatibility", "changes"} <= set(page("whole").values("id"))
+        assert not {"compatibility", "changes", "board", "parity"} & set(page(name).values("id"))
+    assert {"compatibility", "changes", "parity"} <= set(page("whole").values("id"))
     text = words("whole")
-    for part in ("Edge TPU: 1 mapped", "this build has version 2", "asimddp", "GLIBC_2.17", "2.14.0 yes"):
+    for part in (
+        "Edge TPU: 1 mapped",
+        "this build has version 2",
+        "asimddp",
+        "GLIBC_2.17",
+        "2.14.0 yes",
+        "departs 0.5",
+    ):
         assert part in text
 
 

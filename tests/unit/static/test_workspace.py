@@ -30,8 +30,12 @@ def needs(made: Dataflow, runtime: str, pointer_bytes: int = 8) -> dict[str, int
     return {each.kind: each.size_bytes for each in workspaces(made, runtime, pointer_bytes=pointer_bytes)}
 
 
+INT8 = {"unpacked weights", "gemm blocks"}
+"""What an 8-bit convolution takes, whatever its window."""
+
+
 def test_im2col_lays_every_window_out() -> None:
-    found = workspaces(conv(), "tflite-runtime", pointer_bytes=8)
+    found = [each for each in workspaces(conv(), "tflite-runtime", pointer_bytes=8) if each.kind not in INT8]
     assert [(each.kind, each.size_bytes, each.in_arena) for each in found] == [("im2col", 10 * 10 * 3 * 3 * 4, True)]
 
 
@@ -42,7 +46,20 @@ def test_a_pointwise_convolution_needs_none_unless_it_skips(
     stride: int, dilation: int, expected: dict[str, int]
 ) -> None:
     made = conv(window=(1, 1), stride=stride, dilation=dilation)
-    assert needs(made, "tflite-runtime") == expected
+    found = needs(made, "tflite-runtime")
+    assert {kind: size for kind, size in found.items() if kind not in INT8} == expected
+
+
+def test_8_bit_kernels_allocate_by_themselves() -> None:
+    """Room to unpack weights of 4 bits into, and the blocks that gemmlowp packs."""
+    found = needs(conv(), "tflite-runtime")
+    assert {kind: found[kind] for kind in INT8} == {"unpacked weights": 2 * 8 * 3 * 3 * 4, "gemm blocks": 16384}
+    assert not INT8 & set(needs(conv(dtype="float32"), "tflite-runtime"))
+    older = workspaces(conv(), "tflite-runtime", pointer_bytes=8, version="2.11.0")
+    assert {each.kind for each in older} == {"im2col"}
+    values = [value("in", 1, 4, dtype="int8"), value("w", 8, 4, dtype="int8", constant=True)]
+    dense = flow([*values, value("out", 1, 8, dtype="int8")], ["FULLY_CONNECTED in w -> out"])
+    assert set(needs(dense, "tflite-runtime")) == {"gemm blocks"}
 
 
 def test_xnnpack_copies_weights_and_keeps_a_pointer_to_every_row_of_a_window() -> None:
@@ -53,7 +70,7 @@ def test_xnnpack_copies_weights_and_keeps_a_pointer_to_every_row_of_a_window() -
 
 def test_quantised_convolutions_go_to_xnnpack_in_the_newer_runtime_only() -> None:
     assert set(needs(conv(), "ai-edge-litert")) == {"packed weights", "indirection buffer"}
-    assert set(needs(conv(), "tflite-runtime")) == {"im2col"}
+    assert set(needs(conv(), "tflite-runtime")) == {"im2col", *INT8}
 
 
 def test_depthwise_windows_share_columns() -> None:
