@@ -69,9 +69,10 @@ def test_what_bytes_cost_is_scaled_by_bandwidth_and_what_operators_cost_is_not()
 
 
 def test_a_related_core_serves_with_a_wider_interval() -> None:
-    found = chosen(PI5, FP32)
+    found = chosen(PI5, FP32, without("rpi5"))
     assert found.calibration.core == "neoverse-n1"
     assert found.half_width > RELATED_CORE
+    assert chosen(PI5, FP32).half_width == pytest.approx(found.half_width, rel=1e-4)  # its file says the same
 
 
 def test_another_clock_of_the_same_board_is_scaled_and_said() -> None:
