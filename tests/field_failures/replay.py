@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -153,6 +155,7 @@ def _builder_with(image_id: str) -> ImageBuilder:
 def _images_but(image_id: str, images: Path) -> Path:
     """A folder like ``images`` with a place of its own for one of them."""
     folder = Path(tempfile.mkdtemp(prefix="edge-sandbox-field-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for entry in images.iterdir():
         if entry.name != image_id:
             (folder / entry.name).symlink_to(entry)

@@ -82,7 +82,7 @@ def test_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, folder_is
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "sandbox")
     if folder_is_there:
         (tmp_path / "sandbox/_data/native").mkdir(parents=True)
-    for lookup in (native.plugin, native.clock_library, native.fault_library):
+    for lookup in (native.plugin, native.probe, native.clock_library, native.fault_library):
         with pytest.raises(HostError, match="native parts were not built") as caught:
             lookup("arm64")
         assert "pip install" in str(caught.value)
@@ -98,7 +98,7 @@ def test_this_checkout_runs_what_its_sources_say() -> None:
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
     """A project with nothing but C files that do next to nothing."""
-    for kind in ("plugin", "clock", "fault"):
+    for kind in ("plugin", "probe", "clock", "fault"):
         (tmp_path / "images" / kind).mkdir(parents=True)
         (tmp_path / "images" / kind / "part.c").write_text('#include "part.h"\nint part(void) { return PART; }\n')
         (tmp_path / "images" / kind / "part.h").write_text("#define PART 1\n")
@@ -174,7 +174,7 @@ def test_a_wrong_program_is_named(sources: Path, zig_cache: Path, monkeypatch: p
 def wheel(tmp_path_factory: pytest.TempPathFactory, zig_cache: Path) -> Path:
     """The wheel, made from a source distribution, made from a copy of this tree: the long way round."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in ("sandbox", "images", "device_specs", "calibration"):
+    for name in ("sandbox", "images", "device_specs", "calibration", "compatibility"):
         shutil.copytree(PROJECT / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__", "_data"))
     for name in (".gitignore", "LICENSE", "README.md", "hatch_build.py", "pyproject.toml"):
         shutil.copyfile(PROJECT / name, folder / "tree" / name)
@@ -222,7 +222,7 @@ def check_parts(parts: Mapping[str, bytes]) -> None:
         assert newest <= (2, 17), f"{name} needs {sorted(elf.versions)}"
         assert not [s for s in elf.sections if s.startswith((".debug", ".symtab", ".note.gnu.build-id"))], name
         assert len(content) < 100_000, name
-        if kind == "plugin":
+        if kind in {"plugin", "probe"}:
             assert elf.exports == PLUGIN_EXPORTS
             # the linker lets any symbol pass that QEMU might have
             assert not [symbol for symbol in elf.free if not symbol.startswith("qemu_plugin_")]

@@ -10,6 +10,7 @@ from sandbox.metrics import Metric, Unavailable
 from sandbox.microcontroller.arena import HostArena, board_arena, cmsis_scratch, host_arena, static_arena, structure
 from sandbox.microcontroller.board import load_board
 from sandbox.microcontroller.outcome import Kernels
+from sandbox.zoo.operators import operator
 from tests import zoo
 from tests.unit.static.flows import flow, value
 
@@ -79,6 +80,29 @@ def test_within_2_percent_or_128_bytes_of_a_32_bit_build(name: str, kernels: Ker
         assert predicted.mode == "predicted"
         assert abs(predicted.value - true) <= max(128, 0.02 * true)
         assert (predicted.low or 0) <= true <= (predicted.high or 0)
+
+
+GENERATED_ON_CORTEX_M4F = {  # smallest working arena, reference kernels, as above
+    "tiny_conv_int8": 1_264,
+    "tiny_conv_fp32": 1_776,
+    "op_conv3x3_20_5 int8": 3_872,
+    "op_depthwise3x3_8_8 int8": 3_104,
+    "op_dense_8_8 float32": 5_408,
+    "op_dense_20_5 int8": 2_416,
+}
+
+
+@pytest.mark.parametrize("name", sorted(GENERATED_ON_CORTEX_M4F))
+def test_generated_models_on_a_32_bit_build(tmp_path: Path, name: str) -> None:
+    kind, _, dtype = name.partition(" ")
+    path = tmp_path / f"{kind}.tflite"
+    path.write_bytes(operator(kind, "int8" if dtype == "int8" else "float32") if dtype else zoo.make(path.name))
+    flows = read(path)[1]
+    planned = static_arena(flows)
+    assert isinstance(planned, HostArena)
+    predicted = board_arena(planned, flows, M4, "reference").minimum
+    assert isinstance(predicted, Metric)
+    assert abs(predicted.value - GENERATED_ON_CORTEX_M4F[name]) <= 32
 
 
 def test_helium_needs_more_scratch() -> None:
