@@ -45,8 +45,6 @@ _UNDECIDING = {"sources", "origin", "price"}
 """Of a device's spec: where its facts were read, and what it costs."""
 _ASKED_APART = {"model", "device", "mirror", "os", "runtime", "latency_budget_seconds"}
 """Of a request: what the key names by content, and what decides nothing: a budget is asked of the numbers later."""
-_LEFT_OUT = {"outputs.npz"}
-"""Of a run folder: the model's outputs, which may be large and which no report reads."""
 _LARGEST_FILE_BYTES = 64 << 20
 """As in `rundir`: what is larger is read by nobody."""
 
@@ -179,5 +177,5 @@ def _copy_plain(folder: Path, target: Path) -> None:
         for name in names:
             source = Path(parent) / name
             status = source.lstat()
-            if name not in _LEFT_OUT and stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_FILE_BYTES:
+            if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_FILE_BYTES:
                 shutil.copyfile(source, here / name)
