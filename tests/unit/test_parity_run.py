@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from sandbox.errors import UsageError
 from sandbox.graph import ModelGraph, read_model
@@ -24,9 +26,7 @@ def read(folder: Path, name: str) -> ModelGraph:
     return read_model(path)
 
 
-def ran(
-    side: SideName, graph: ModelGraph, arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
-) -> _Ran:
+def ran(side: SideName, graph: ModelGraph, arrays: Mapping[str, NDArray[np.float32]]) -> _Ran:
     return _Ran(side=Side(side=side, what=f"{side} of {graph.format}"), arrays=list(arrays.items()))
 
 

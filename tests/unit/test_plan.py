@@ -402,7 +402,6 @@ class TestJobs:
             "tensors": [],
             "counted": True,
             "clock_library": "/edge/clock.so",
-            "tensors": [],
             "run_dir": "/edge/run",
         }
         assert [(each["profile"], each["warmup"], each["repeat"], each["counted"]) for each in requests[1:]] == [
