@@ -74,7 +74,7 @@ def test_a_model_with_the_results_of_all_operators(tmp_path: Path) -> None:
 def test_given_outputs_by_name_and_as_the_only_one(tmp_path: Path) -> None:
     graph = read(tmp_path, "tiny.onnx")
     for name in ("probabilities", "mine"):
-        np.savez(tmp_path / "right.npz", **{name: np.zeros((1, 10))})
+        np.savez(tmp_path / "right.npz", **{name: np.zeros((1, 10))})  # type: ignore[arg-type]
         ((found, array),) = _given(tmp_path / "right.npz", graph)
         assert found == "probabilities"
         assert array.dtype == np.float32, "floats of any precision will do"
