@@ -1,6 +1,6 @@
 """A TFLM library that the user points to: finds it, says what it is, and refuses what cannot be linked.
 
-The project holds no TFLM; docs/howto/firmware.md says where to get one.
+The project holds no TFLM; docs/howto/microcontroller.md says where to get one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEADER = "tensorflow/lite/micro/micro_interpreter.h"
 _OTHER_HEADERS = ("flatbuffers/flatbuffers.h", "fixedpoint/fixedpoint.h", "ruy/profiler/instrumentation.h")
 _WHERE = (
     "get TFLM's static library for the core, as github.com/tensorflow/tflite-micro documents it, and name the folder "
-    "that holds it with its headers; see docs/howto/firmware.md"
+    "that holds it with its headers; see docs/howto/microcontroller.md"
 )
 _LARGEST_BYTES = 512 << 20
 _REGISTER = re.compile(rb"(?<![A-Za-z_])_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev")
@@ -108,11 +108,34 @@ def find_library(folder: Path, cpu: Cpu) -> Library:
         includes=includes,
         architecture=architecture,
         float_abi=abi,
-        kernels="cmsis-nn" if re.search(rb"(?<![A-Za-z_])arm_convolve_\w*s8", symbols) else "reference",
+        kernels=_kernels(symbols),
         operators=able,
         lacking=tuple(operator.name for operator in listed if operator not in able),
         log_has_arguments="va_list" in _text(root / "tensorflow/lite/micro/debug_log.h"),
     )
+
+
+def libraries_in(folder: Path) -> tuple[str, ...]:
+    """What each library in the folder is, for people. Raises `UsageError` for a folder without headers or libraries,
+    `DataFileError` when all libraries are damaged or of other processors."""
+    _includes(folder)
+    found, refused = [], []
+    for path in sorted(path for path in folder.rglob("*.a") if path.is_file()):
+        read, name = _read(path), path.relative_to(folder)
+        if isinstance(read, str):
+            refused.append(f"{name}: {read}")
+        else:
+            architecture, abi, symbols, _content = read
+            found.append(f"{name} (Arm{architecture}, {abi}-float ABI, {_kernels(symbols)} kernels)")
+    if found:
+        return tuple(found)
+    if refused:
+        raise DataFileError(f"{folder}: " + "; ".join(refused[:4]), hint=_WHERE)
+    raise UsageError(f"{folder}: there is no static library (*.a) in it", hint=_WHERE)
+
+
+def _kernels(symbols: bytes) -> Literal["reference", "cmsis-nn"]:
+    return "cmsis-nn" if re.search(rb"(?<![A-Za-z_])arm_convolve_\w*s8", symbols) else "reference"
 
 
 def unsuitable(architecture: str, abi: FloatAbi, cpu: Cpu) -> str | None:
