@@ -19,6 +19,8 @@ _CLASSES = {
     "pass": "pass",
     "outside": "pass",
     "warn": "warn",
+    "unknown": "unknown",
+    "not_run": "unknown",
     "missing": "fail",
     "fail": "fail",
 }
