@@ -25,4 +25,4 @@ def keep(cache: Path, runs: Mapping[str, str]) -> Mapping[str, str]:
     for device, name in runs.items():
         request = ProfileRequest(model=EXAMPLE_TFLITE, device=device, engine=ENGINE)
         RunCache(builder.store).keep(run_key(request, builder), RUNS / name)
-    return {"EDGE_SANDBOX_CACHE": str(cache), "PATH": "/nonexistent"}
+    return {"EDGE_SANDBOX_CACHE": str(cache), "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
