@@ -15,10 +15,10 @@ from sandbox.engines.guard import Guard
 from sandbox.errors import DataFileError
 from sandbox.graph import read_model
 from sandbox.microcontroller.inputs import input_bytes
-from sandbox.microcontroller.profile import model_record
 from sandbox.microcontroller.runner import run_model
 from sandbox.microcontroller.runner_record import RunnerRecord
 from sandbox.microcontroller.tflm import Library, find_library
+from sandbox.record import model_record
 from tests import host
 from tests.firmware.boards import board
 from tests.firmware.stand_in import build_stand_in, model
