@@ -137,8 +137,10 @@ def left_out_predictions(directory: Path, devices: Path, only: str | None = None
 def error_table(directory: Path, devices: Path) -> tuple[str, ...]:
     """Markdown: each calibration's error on families that it was not fitted to, and what the interval covers."""
     lines = [
-        "| calibration | rows | families | left-out models | left-out families, worst, within 10 % | ± | covers "
-        "| nested |",
+        (
+            "| calibration | rows | families | left-out models | left-out families, worst, within 10 % "
+            "| ± | covers | nested |"
+        ),
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in fit_all(directory, devices):
