@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from .compatibility_result import Compatibility, FindingStatus
 from .device import Price
 from .measurements import OpStatus
 from .metrics import Metric, Quantity
-from .result import Result, Tool, VerdictStatus
+from .result import CheckId, CheckStatus, Result, Tool, VerdictStatus
 
 Axis = Literal["model", "device", "image", "runtime", "threads"]
 AXES: tuple[Axis, ...] = ("model", "device", "image", "runtime", "threads")
 FITTING: tuple[VerdictStatus, ...] = ("ready", "marginal")
 
-_WORST_FINDING: tuple[FindingStatus, ...] = ("fail", "unknown", "warn", "pass")
 _WORST_FIRST: tuple[OpStatus, ...] = ("missing", "not_run", "outside", "native", "delegated")
 
 if TYPE_CHECKING:
@@ -189,19 +187,23 @@ def _worst(cell: Cell, kind: str) -> OpStatus | None:
     return next((status for status in _WORST_FIRST if status in found), None)
 
 
-def build_matrix(cells: Sequence[Cell]) -> dict[str, tuple[FindingStatus | None, ...]]:
-    """What the wheel, its libraries and the core say, in each cell; a line that no cell can fill is left out."""
+def build_matrix(cells: Sequence[Cell]) -> dict[str, tuple[CheckStatus | None, ...]]:
+    """What the wheel, its binary interface and the core's instructions come to in each cell, by file and by run.
+
+    None where that cell did not run or knows no such question; a line that no cell can fill is left out.
+    """
     found = [cell.result.compatibility if cell.result else None for cell in cells]
-    lines: dict[str, tuple[FindingStatus | None, ...]] = {
+    lines: dict[str, tuple[CheckStatus | None, ...]] = {
         "wheel of the runtime": tuple(each.install.status if each else None for each in found),
-        "its libraries": tuple(_worst_finding(each) if each else None for each in found),
+        "binary interface (ABI)": tuple(_status(cell, "abi") for cell in cells),
+        "CPU instructions": tuple(_status(cell, "cpu") for cell in cells),
     }
     return {name: line for name, line in lines.items() if any(line)}
 
 
-def _worst_finding(compatibility: Compatibility) -> FindingStatus | None:
-    statuses = {finding.status for finding in compatibility.abi}
-    return next((status for status in _WORST_FINDING if status in statuses), None)
+def _status(cell: Cell, name: CheckId) -> CheckStatus | None:
+    checks = cell.result.checks if cell.result else ()
+    return next((check.status for check in checks if check.id == name), None)
 
 
 def title(document: Comparison, cell: Cell) -> str:

@@ -50,14 +50,12 @@ from .record import (
     EngineRecord,
     Hardware,
     Image,
-    ModelRecord,
     Need,
     OperatorNeed,
-    OperatorRecord,
     RunRecord,
     RuntimeRecord,
-    TensorRecord,
     Traffic,
+    model_record,
 )
 from .resources import data_directory
 from .result import Result
@@ -294,22 +292,7 @@ def record_of(plan: Plan) -> RunRecord:
         tool_version=version("edge-sandbox"),
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         host=host_facts(),
-        model=ModelRecord(
-            path=str(graph.path),
-            sha256=graph.sha256,
-            format=graph.format,
-            size_bytes=graph.size_bytes,
-            weights_bytes=graph.weights_bytes,
-            inputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.inputs),
-            outputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.outputs),
-            operators=tuple(
-                OperatorRecord(
-                    index=o.index, type=o.type, version=o.version, domain=o.domain, custom=o.custom, dtype=o.dtype
-                )
-                for o in graph.operators
-            ),
-            traffic=plan.traffic,
-        ),
+        model=model_record(graph, plan.traffic),
         device=DeviceRecord(
             id=device.id,
             name=device.name,

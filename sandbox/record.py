@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .graph import ModelGraph
 from .metrics import Quantity
 
 
@@ -61,6 +62,26 @@ class ModelRecord(Model):
     operators: tuple[OperatorRecord, ...]
     traffic: Traffic | None = None
     """None for ONNX, where shapes are open, and in folders of versions that wrote none."""
+
+
+def model_record(graph: ModelGraph, traffic: Traffic | None = None) -> ModelRecord:
+    """The model file as records have it."""
+    return ModelRecord(
+        path=str(graph.path),
+        sha256=graph.sha256,
+        format=graph.format,
+        size_bytes=graph.size_bytes,
+        weights_bytes=graph.weights_bytes,
+        inputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.inputs),
+        outputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.outputs),
+        operators=tuple(
+            OperatorRecord(
+                index=o.index, type=o.type, version=o.version, domain=o.domain, custom=o.custom, dtype=o.dtype
+            )
+            for o in graph.operators
+        ),
+        traffic=traffic,
+    )
 
 
 class Need(_Frozen):

@@ -15,9 +15,9 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, render_cpuinfo, render_meminfo
@@ -41,6 +41,7 @@ ILLEGAL_INSTRUCTION = "illegal_instruction.json"
 IDENTITY = "device"
 PARITY = "parity.json"
 
+_Document = TypeVar("_Document", bound=BaseModel)
 _LARGEST_BYTES = 64 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LEAST_FREE_BYTES = 1 << 20
@@ -75,11 +76,17 @@ def write_record(run_dir: Path, record: RunRecord) -> None:
 
 def read_record(run_dir: Path) -> RunRecord:
     """Read what was run. Raises `DataFileError` for a folder that is no run folder, or of another version."""
-    path = run_dir / RECORD
+    return read_document(run_dir / RECORD, RunRecord)
+
+
+def read_document(path: Path, kind: type[_Document]) -> _Document:
+    """The record at ``path`` of a run folder. Raises `DataFileError`."""
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise DataFileError(f"{run_dir} is not a run folder: {path.name} is missing", hint="give --run-dir") from error
+        raise DataFileError(
+            f"{path.parent} is not a run folder: {path.name} is missing", hint="give --run-dir"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

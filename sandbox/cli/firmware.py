@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -19,6 +18,7 @@ from .common import (
     ReportChoice,
     image_builder,
     run_folder,
+    wants_colour,
     write_report,
 )
 from .stderr_progress import StderrProgress
@@ -49,13 +49,11 @@ def profile_firmware(
     from sandbox.microcontroller.board import is_microcontroller, load_board  # noqa: PLC0415
     from sandbox.microcontroller.elf import read_firmware  # noqa: PLC0415
     from sandbox.microcontroller.emulators import choose, makers  # noqa: PLC0415
+    from sandbox.microcontroller.firmware_result import write_document  # noqa: PLC0415
     from sandbox.microcontroller.firmware_run import FirmwareRequest  # noqa: PLC0415
     from sandbox.microcontroller.firmware_run import profile_firmware as run_profile  # noqa: PLC0415
 
-    if format_ not in {ReportChoice.TERMINAL, ReportChoice.JSON}:
-        raise UsageError(
-            f"--format {format_.value} is for a model's profile", hint="with --firmware use --format terminal or json"
-        )
+    _refuse_other_formats(format_)
     specs = data_directory("device_specs")
     if not is_microcontroller(device, specs):
         raise UsageError(f"--firmware is for microcontrollers, and {device} is none", hint="edge-sandbox devices list")
@@ -75,8 +73,8 @@ def profile_firmware(
         cancel = threading.Event()
         with progress.task(f"running {firmware.name} for {board.id}"):
             result = run_profile(request, choice, folder, cancel)
-    write_report(_render(result, format_, colour=output is None and sys.stdout.isatty()), output)
-    raise typer.Exit(EXIT_CODES[result.verdict.status])
+        write_document(folder, result)
+    _print(result, format_, output)
 
 
 def emulator_named(engine: EngineChoice) -> EmulatorName | None:
@@ -111,7 +109,7 @@ def tflm_folder(device: str, given: Path | None, engine: EngineChoice) -> Path |
     if folder is None:
         raise UsageError(
             f"--engine {engine.value} runs a model with TFLM on the emulated core, and no TFLM was named",
-            hint="name its folder with --tflm (see docs/howto/firmware.md), or run your own program with --firmware",
+            hint="name its folder with --tflm (see docs/howto/microcontroller.md), or run a program with --firmware",
         )
     return folder
 
@@ -125,9 +123,28 @@ def _read_model(path: Path | None) -> bytes | None:
         raise DataFileError(f"{path}: {error.strerror}", hint="name a .tflite file") from error
 
 
-def _render(result: FirmwareResult, format_: ReportChoice, *, colour: bool) -> str:
-    from sandbox.reports import firmware_terminal  # noqa: PLC0415
+def report_firmware(source: Path, format_: ReportChoice, output: Path | None, baseline: Path | None) -> NoReturn:
+    """Print the report of what a firmware's run left, and exit with the verdict's status."""
+    from sandbox.microcontroller.firmware_result import read_document  # noqa: PLC0415
+
+    _refuse_other_formats(format_)
+    if baseline is not None:
+        raise UsageError("--baseline compares profiles of models", hint="leave it away for a firmware's run")
+    _print(read_document(source), format_, output)
+
+
+def _refuse_other_formats(format_: ReportChoice) -> None:
+    if format_ not in {ReportChoice.TERMINAL, ReportChoice.JSON}:
+        raise UsageError(
+            f"--format {format_.value} is for a model's profile", hint="for firmware use --format terminal or json"
+        )
+
+
+def _print(result: FirmwareResult, format_: ReportChoice, output: Path | None) -> NoReturn:
+    from sandbox.reports import firmware_terminal, json  # noqa: PLC0415
 
     if format_ is ReportChoice.JSON:
-        return result.model_dump_json(indent=2) + "\n"
-    return firmware_terminal.render(result, colour=colour)
+        write_report(json.render(result), output)
+    else:
+        write_report(firmware_terminal.render(result, colour=wants_colour(output)), output)
+    raise typer.Exit(EXIT_CODES[result.verdict.status])

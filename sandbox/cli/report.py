@@ -22,7 +22,9 @@ def report(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN_DIR|RESULT.json", help="What `profile` left: --run-dir, or --format json.", show_default=False
+            metavar="RUN_DIR|RESULT.json",
+            help="What `profile` left, of firmware too: --run-dir, or --format json.",
+            show_default=False,
         ),
     ],
     *,
@@ -39,12 +41,16 @@ def report(
     """
     from sandbox import analysis  # noqa: PLC0415
     from sandbox.microcontroller import analysis as microcontroller  # noqa: PLC0415
+    from sandbox.microcontroller.firmware_result import is_firmware  # noqa: PLC0415
     from sandbox.microcontroller.record import has_record  # noqa: PLC0415
     from sandbox.regression import against  # noqa: PLC0415
     from sandbox.result import read_result  # noqa: PLC0415
 
+    from .firmware import report_firmware  # noqa: PLC0415
     from .rendering import read_baseline, render  # noqa: PLC0415
 
+    if is_firmware(source):
+        report_firmware(source, format_, output, baseline)
     earlier = read_baseline(baseline, max_latency_increase, max_memory_increase, max_operator_increase)
     if has_record(source):
         result = microcontroller.analyse(source)

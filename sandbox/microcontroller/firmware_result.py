@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sandbox.errors import DataFileError
 from sandbox.metrics import Quantity
 from sandbox.record import Device
 from sandbox.result import Check, Tool, Verdict
 
 SCHEMA_VERSION = 1
+DOCUMENT = "firmware.json"
+"""The result in the run folder."""
 
 
 class _Frozen(BaseModel):
@@ -115,3 +120,42 @@ class FirmwareResult(_Frozen):
 def schema() -> dict[str, Any]:
     """JSON Schema of the document."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **FirmwareResult.model_json_schema()}
+
+
+def write_document(run_dir: Path, result: FirmwareResult) -> None:
+    """Leave the result in the run folder."""
+    (run_dir / DOCUMENT).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def is_firmware(source: Path) -> bool:
+    """Whether a run folder or a JSON document is of a firmware's run."""
+    if source.is_dir():
+        return (source / DOCUMENT).is_file()
+    try:
+        document = json.loads(source.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("kind") == "firmware"
+
+
+def read_document(source: Path) -> FirmwareResult:
+    """Read what `is_firmware` knows. Raises `DataFileError`, also for versions that this tool does not know."""
+    path = source / DOCUMENT if source.is_dir() else source
+    try:
+        text = path.read_bytes()
+        document = json.loads(text)
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != SCHEMA_VERSION:
+            raise DataFileError(
+                f"{path}: schema_version is {version!r}, this edge-sandbox reads {SCHEMA_VERSION}",
+                hint="run the firmware again with this version, or read it with the version that wrote it",
+            )
+        return FirmwareResult.model_validate_json(text)
+    except OSError as error:
+        raise DataFileError(f"{path}: {error.strerror}", hint="name a run folder of profile --firmware") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataFileError(f"{path}: {where}: {first['msg']}", hint="run the firmware again") from error
+    except (ValueError, RecursionError) as error:
+        raise DataFileError(f"{path} is not a firmware's result: {error}", hint="run the firmware again") from error

@@ -18,7 +18,7 @@ from sandbox.image.build import ImageBuilder
 from sandbox.image.emulator import host_architecture
 from sandbox.image.spec import load_lock, load_spec
 from sandbox.plan import ProfileRequest, check_npz
-from sandbox.record import EngineRecord, Image, ModelRecord, OperatorRecord, TensorRecord
+from sandbox.record import EngineRecord, Image, model_record
 from sandbox.resources import data_directory
 from sandbox.result import Result
 
@@ -148,7 +148,7 @@ def record_of(
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         host=host_facts(),
         model=model_record(graph),
-        board=board,
+        board=board.model_copy(update={"origin": Path(board.origin.name)}),  # a run folder may be shown to others
         flows=read_dataflow(graph, {}),
         image=Image(id=spec.id, title=spec.title, digest=lock.digest),
         tflm_version=lock.runtime_versions(host.RUNTIME)[0],
@@ -158,23 +158,4 @@ def record_of(
         memory_bytes=request.memory_bytes,
         reserve_bytes=request.reserve_bytes,
         latency_budget_seconds=request.latency_budget_seconds,
-    )
-
-
-def model_record(graph: ModelGraph) -> ModelRecord:
-    """The model file as records have it."""
-    return ModelRecord(
-        path=str(graph.path),
-        sha256=graph.sha256,
-        format=graph.format,
-        size_bytes=graph.size_bytes,
-        weights_bytes=graph.weights_bytes,
-        inputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.inputs),
-        outputs=tuple(TensorRecord(name=t.name, dtype=t.dtype, shape=t.shape) for t in graph.outputs),
-        operators=tuple(
-            OperatorRecord(
-                index=o.index, type=o.type, version=o.version, domain=o.domain, custom=o.custom, dtype=o.dtype
-            )
-            for o in graph.operators
-        ),
     )

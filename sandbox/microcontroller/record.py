@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from sandbox.errors import DataFileError
 from sandbox.graph.dataflow import Dataflow
 from sandbox.record import EngineRecord, Image, ModelRecord
+from sandbox.rundir import read_document
 
 from .board import Microcontroller
 
@@ -55,12 +55,4 @@ def has_record(run_dir: Path) -> bool:
 
 def read_record(run_dir: Path) -> MicrocontrollerRecord:
     """Read what was run. Raises `DataFileError`."""
-    path = run_dir / RECORD
-    try:
-        return MicrocontrollerRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataFileError(f"{run_dir} is not a run folder: {path.name} is missing", hint="give --run-dir") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataFileError(f"{path}: {where}: {first['msg']}", hint="run the profile again") from error
+    return read_document(run_dir / RECORD, MicrocontrollerRecord)

@@ -14,7 +14,7 @@ from sandbox.units import format_size
 
 from . import microcontroller_terminal
 from .build_terminal import build_lines
-from .layout import STYLES, clean, heading, in_bytes, printed, row
+from .layout import clean, heading, in_bytes, printed, row, verdict_lines
 
 _LARGEST = 3
 
@@ -34,14 +34,7 @@ def _lines(result: CheckResult) -> Iterator[Text]:
         yield from _memory(result)
     if result.compatibility is not None:
         yield from build_lines(result.compatibility, result.checks)
-    yield heading("VERDICT")
-    line = Text("  ")
-    line.append(result.verdict.status.replace("_", " ").upper(), style=STYLES[result.verdict.status])
-    yield line
-    for reason in result.verdict.reasons:
-        yield row("because", clean(reason))
-    if result.verdict.fix:
-        yield row("first", clean(result.verdict.fix))
+    yield from verdict_lines(result.verdict)
 
 
 def _memory(result: CheckResult) -> Iterator[Text]:

@@ -19,12 +19,14 @@ _CLASSES = {
     "pass": "pass",
     "outside": "pass",
     "warn": "warn",
+    "unknown": "unknown",
+    "not_run": "unknown",
     "missing": "fail",
     "fail": "fail",
 }
 """Colour of a word in the matrix; others have none."""
 
-_GROUPS = {"none is faster and smaller": "limit", "fits": "row", "does not fit": "value"}
+_GROUPS = {"none is faster and smaller": "front", "fits": "row", "does not fit": "misfit"}
 """Groups of dots, and their colours in the stylesheet."""
 
 

@@ -11,7 +11,7 @@ from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.microcontroller.firmware_result import FirmwareResult, Part, Place
 from sandbox.units import format_count, format_size
 
-from .layout import STYLES, clean, heading, in_bytes, printed, row
+from .layout import STYLES, clean, heading, in_bytes, printed, row, verdict_lines
 
 _SYMBOLS = 5
 _CONSOLE_LINES = 12
@@ -43,14 +43,7 @@ def _lines(result: FirmwareResult) -> Iterator[Text]:
     for check in result.checks:
         yield row(check.id, check.status, style=STYLES.get(check.status, ""))
         yield row("", clean(check.reason))
-    yield heading("VERDICT")
-    line = Text("  ")
-    line.append(result.verdict.status.replace("_", " ").upper(), style=STYLES[result.verdict.status])
-    yield line
-    for reason in result.verdict.reasons:
-        yield row("because", clean(reason))
-    if result.verdict.fix:
-        yield row("first", clean(result.verdict.fix))
+    yield from verdict_lines(result.verdict)
 
 
 def _memory(result: FirmwareResult) -> Iterator[Text]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from sandbox.metrics import Quantity, Unavailable
+from sandbox.result import Verdict
 from sandbox.units import format_size
 
 WIDTH = 80
@@ -55,6 +56,18 @@ def row(label: str, text: str, style: str = "") -> Text:
         row.append(word, style=style)
         column += len(word)
     return row
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[Text]:
+    """The answer with its reasons and the first thing to do."""
+    yield heading("VERDICT")
+    line = Text("  ")
+    line.append(verdict.status.replace("_", " ").upper(), style=STYLES[verdict.status])
+    yield line
+    for reason in verdict.reasons:
+        yield row("because", clean(reason))
+    if verdict.fix:
+        yield row("first", clean(verdict.fix))
 
 
 def in_bytes(quantity: Quantity, *, interval: bool = False) -> str:

@@ -18,7 +18,7 @@ from sandbox.units import format_count, format_duration, format_size
 
 from . import microcontroller_terminal, parity_terminal
 from .changes_terminal import changes
-from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row
+from .layout import LABEL, STYLES, WIDTH, clean, heading, in_bytes, printed, row, verdict_lines
 
 _SLOWEST = 5
 _LIBRARIES = 3
@@ -221,15 +221,7 @@ def main_library(kernels: Sequence[Kernel]) -> str:
 
 
 def _verdict(result: Result) -> Iterator[Text]:
-    verdict = result.verdict
-    yield heading("VERDICT")
-    line = Text("  ")
-    line.append(verdict.status.replace("_", " ").upper(), style=STYLES[verdict.status])
-    yield line
-    for reason in verdict.reasons:
-        yield row("because", clean(reason))
-    if verdict.fix:
-        yield row("first", clean(verdict.fix))
+    yield from verdict_lines(result.verdict)
     for warning in result.warnings:
         yield row("note", clean(warning), style="dim")
 

@@ -103,8 +103,8 @@ def test_the_action_takes_a_baseline_and_gates(tmp_path: Path) -> None:
 @pytest.mark.subprocess
 def test_the_action_ends_where_there_is_no_result(tmp_path: Path) -> None:
     done, said, _folder = _profile(tmp_path, device="no-such-device")
-    assert done.returncode == 2
-    assert "unknown device" in done.stderr
+    assert done.returncode == 3
+    assert "was recorded for another device" in done.stderr
     assert said == {}
 
 
@@ -157,4 +157,4 @@ def test_the_gitlab_job(tmp_path: Path) -> None:
     assert job["before_script"] == ["python3 -m venv .venv", '.venv/bin/pip install --quiet "$EDGE_SANDBOX"']
     (tmp_path / "result.json").unlink()
     refused = _bash(script, tmp_path, {**given, "DEVICE": "no-such-device"})
-    assert refused.returncode == 2
+    assert refused.returncode == 3

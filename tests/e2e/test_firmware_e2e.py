@@ -16,8 +16,13 @@ BOARD = "nucleo-f446re"
 @pytest.mark.engine("qemu-system")
 def test_a_program_of_ones_own(tmp_path: Path) -> None:
     app = build_firmware("NONE", tmp_path / "an app, really.elf")
-    done = edge_sandbox("profile", "--firmware", app, "--device", BOARD, "--format", "json")
+    kept = tmp_path / "run"
+    done = edge_sandbox("profile", "--firmware", app, "--device", BOARD, "--format", "json", "--run-dir", kept)
     assert done.returncode == 0, done.stderr
+    again = edge_sandbox("report", kept, "--format", "json")
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert "RUN" in edge_sandbox("report", kept).stdout
+    assert_refused(edge_sandbox("report", kept, "--format", "html"), 2, "--format html is for a model's profile")
     found = json.loads(done.stdout)
     assert found["run"]["instructions"]["value"] == BETWEEN_SYMBOLS
     assert found["engine"]["differs"]

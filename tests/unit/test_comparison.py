@@ -8,11 +8,23 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from sandbox.comparison import Cell, Comparison, cheapest, comparison, operator_matrix, pareto, rows, schema, title
+from sandbox.comparison import (
+    Cell,
+    Comparison,
+    build_matrix,
+    cheapest,
+    comparison,
+    operator_matrix,
+    pareto,
+    rows,
+    schema,
+    title,
+)
 from sandbox.metrics import Metric
 from sandbox.result import Tool
 from tests import renew
 from tests.unit.comparisons import cell, every_kind, hardware
+from tests.unit.reports import documents
 
 
 def timed(number: int, seconds: float, peak: float, name: str = "ready") -> Cell:
@@ -74,6 +86,16 @@ def test_the_matrix_shows_the_worst_of_each_operator() -> None:
     assert matrix["CONV_2D"] == ("native", None, None)
     assert matrix["FlexRFFT"] == (None, "missing", None)
     assert "(outside operators)" not in matrix
+
+
+def test_the_matrix_of_builds_is_by_run_and_by_file() -> None:
+    matrix = build_matrix([cell(1), cell(2, "illegal_instruction"), cell(3, "out_of_memory"), cell(4, None)])
+    assert matrix["CPU instructions"] == ("pass", "fail", "unknown", None)
+    assert matrix["binary interface (ABI)"] == ("pass", "unknown", "unknown", None)
+    assert "wheel of the runtime" not in matrix, "these runs were recorded without it"
+    examined = cell(1, result=documents.whole())
+    assert build_matrix([examined])["wheel of the runtime"] == ("pass",)
+    assert build_matrix([cell(1, None)]) == {}
 
 
 def test_rows_are_plain_numbers_and_a_frame() -> None:

@@ -6,23 +6,27 @@ import dataclasses
 import json
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.engines.base import Problem
-from sandbox.errors import HostError, UsageError
+from sandbox.errors import DataFileError, HostError, UsageError
 from sandbox.microcontroller import firmware_result
 from sandbox.microcontroller.board import EmulatorName
 from sandbox.microcontroller.elf import parse_firmware
 from sandbox.microcontroller.emulators import choose
 from sandbox.microcontroller.findings import cfsr_words
-from sandbox.microcontroller.firmware_result import FirmwareResult
+from sandbox.microcontroller.firmware_result import FirmwareResult, is_firmware, read_document, write_document
 from sandbox.microcontroller.firmware_run import FirmwareRequest, profile_firmware
 from sandbox.microcontroller.job import Fault, FirmwareJob, FirmwareRun, Stray
 from sandbox.reports import firmware_terminal
 from tests import renew
 from tests.firmware.boards import QEMU, RENODE, board
+from tests.record_runs import RUNS
 from tests.unit.microcontroller.elf_files import FLASH, RAM, attributes, elf_file
 
 SYMBOLS = (
@@ -171,6 +175,42 @@ def test_the_published_schema_is_current_and_holds() -> None:
     published = renew.FIRMWARE_SCHEMA.read_text(encoding="utf-8")
     assert json.loads(published) == firmware_result.schema(), "run python -m tests.renew"
     jsonschema.validate(json.loads(result().model_dump_json()), json.loads(published))
+
+
+def test_a_result_that_was_left_is_the_same_again(tmp_path: Path) -> None:
+    found = result()
+    assert not is_firmware(tmp_path)
+    write_document(tmp_path, found)
+    for source in (tmp_path, tmp_path / firmware_result.DOCUMENT):
+        assert is_firmware(source)
+        assert read_document(source) == found
+    assert not is_firmware(RUNS / "microcontroller")
+    assert not is_firmware(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema_version": 9}, r"firmware\.json: schema_version is 9, this edge-sandbox reads 1"),
+        ({"flash": 5}, r"firmware\.json: flash: "),
+        ({"device": {}}, r"firmware\.json: device\.id: Field required"),
+    ],
+)
+def test_a_damaged_result_is_refused(change: dict[str, object], words: str, tmp_path: Path) -> None:
+    write_document(tmp_path, result())
+    path = tmp_path / firmware_result.DOCUMENT
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(DataFileError, match=words):
+        read_document(tmp_path)
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_refused(content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / firmware_result.DOCUMENT).write_bytes(content)
+        with pytest.raises(DataFileError):
+            read_document(Path(folder))
 
 
 def test_words_for_the_fault_register() -> None:

@@ -12,8 +12,7 @@ from sandbox.image.spec import load_lock
 from sandbox.metrics import Metric, Unavailable
 from sandbox.microcontroller.host import IMAGE, RUNTIME
 from sandbox.microcontroller.operators import FILE, all_macs, load_registered, operator_works
-from sandbox.microcontroller.profile import model_record
-from sandbox.record import OperatorRecord
+from sandbox.record import OperatorRecord, model_record
 from sandbox.resources import data_directory
 from tests.unit.static.flows import flow, value
 
