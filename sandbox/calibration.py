@@ -91,7 +91,9 @@ class Evidence(_Frozen):
     leave_one_family_out: Errors | None
     """None where all rows are of one family."""
     interval_coverage: _Share | None
-    """Share of rows of a left-out family that the interval from the other families covers."""
+    """Share of rows that the interval covers around what a fit without their family predicts."""
+    nested_coverage: _Share | None = None
+    """The same where the interval's width, too, comes from the other families alone."""
 
 
 class Provenance(_Frozen):

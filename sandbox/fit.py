@@ -20,7 +20,7 @@ from .calibration import LONGEST_TAIL, TERMS, Calibration, DType, Evidence, Libr
 from .device import DeviceSpec
 from .errors import DataFileError
 from .json_file import first_problem
-from .left_out import Rows, best, by_model, coverage, errors, half_width, left_out, rounded
+from .left_out import Rows, best, by_model, coverage, errors, half_width, left_out, nested_coverage, rounded
 from .lines import Point
 from .measured import Figure, MeasuredRow
 from .model_counts import CountSet, ModelCounts
@@ -156,7 +156,7 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
     choice = best(group)
     line, found = rows.solve(choice), rows.tried[choice]
     mixes = [p.slots / p.instructions for p in found]
-    covered = coverage(rows, group)
+    covered, nested = coverage(rows, group), nested_coverage(rows, group)
     fitted = errors(math.log(line.predict(p) / p.seconds) for p in found)
     without_model = errors(left_out(rows, group, by_model))
     if fitted is None or without_model is None:
@@ -188,6 +188,7 @@ def calibrate(given: FitInput, pool: Sequence[FitInput]) -> Calibration:
             leave_one_model_out=without_model,
             leave_one_family_out=errors(left_out(rows, group)) if len(rows.families) > 1 else None,
             interval_coverage=None if covered is None else rounded(covered),
+            nested_coverage=None if nested is None else rounded(nested),
         ),
         transfer=None,
         provenance=provenance([given]),

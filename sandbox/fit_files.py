@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .across import AcrossPlan, across, costs
-from .calibration import Calibration, Errors, load_calibrations
-from .choice import Target, Workload, choose
+from .calibration import Calibration, load_calibrations
 from .device import load_device
 from .errors import DataFileError
 from .fit import (
@@ -19,13 +18,11 @@ from .fit import (
     digest,
     load_fit_plans,
     load_tables,
-    points,
     provenance,
     render_calibration,
     rows_of,
 )
-from .left_out import by_family, by_model, errors, left_out
-from .lines import Line
+from .left_out import by_family, by_model, left_out
 from .measured import MeasuredRow, read_measured
 from .model_counts import CountSet, read_counts
 from .relate import DerivePlan, RelatePlan, derive, relate
@@ -137,29 +134,14 @@ def left_out_predictions(directory: Path, devices: Path, only: str | None = None
     return tuple(found)
 
 
-def transfer_errors(source: str, target: str, directory: Path, devices: Path) -> Errors:
-    """Of predictions of one calibration's rows by another's numbers, scaled by clock and bandwidth: no row of
-    ``target`` is fitted. Raises `DataFileError`."""
-    plans = {plan.id: plan for plan in load_fit_plans(directory / PLANS)}
-    known = {each.id: each for each in fit_all(directory, devices)}
-    (given,) = gather(directory, devices, [plans[target]])
-    plan = given.plan
-    chosen = choose([known[source]], Target.of(given.device), Workload.of(known[source]))
-    if isinstance(chosen, str):
-        raise DataFileError(f"{source} does not serve {target}: {chosen}", hint="name two of one core and library")
-    line = Line.of(chosen.calibration)
-    rows = points(plan, given.rows, given.counts, chosen.calibration.slots)
-    found = errors(math.log(line.predict(row) / row.seconds) for row in rows)
-    if found is None:
-        raise DataFileError(f"{target} has no rows", hint="edge-sandbox calibration count")
-    return found
-
-
 def error_table(directory: Path, devices: Path) -> tuple[str, ...]:
     """Markdown: each calibration's error on families that it was not fitted to, and what the interval covers."""
     lines = [
-        "| calibration | rows | families | left-out models | left-out families, worst, within 10 % | ± | covers |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        (
+            "| calibration | rows | families | left-out models | left-out families, worst, within 10 % "
+            "| ± | covers | nested |"
+        ),
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in fit_all(directory, devices):
         known = each.evidence
@@ -171,10 +153,12 @@ def error_table(directory: Path, devices: Path) -> tuple[str, ...]:
             if by_family
             else "one family"
         )
-        covered = "" if known.interval_coverage is None else f"{known.interval_coverage:.0%}"
+        covered, nested = (
+            "" if share is None else f"{share:.0%}" for share in (known.interval_coverage, known.nested_coverage)
+        )
         lines.append(
             f"| {each.id} | {known.rows} | {len(known.families)} | {known.leave_one_model_out.mean:.1%} "
-            f"| {family} | ±{math.expm1(each.interval):.1%} | {covered} |"
+            f"| {family} | ±{math.expm1(each.interval):.1%} | {covered} | {nested} |"
         )
     return tuple(lines)
 

@@ -7,6 +7,7 @@ weights of instructions are chosen anew without the family, too.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from .lines import Line, Point, solve
 INTERVAL_LEVEL = 0.9
 _ONE_FAMILY = 2.0
 """Errors on left-out families, in errors on left-out models: at most 1.8 in the sets that have several families."""
+_ROUNDING = 1e-9
 _DIGITS = 5
 """Significant digits of fitted numbers: more would differ between machines' linear algebra."""
 
@@ -97,24 +99,53 @@ def errors(ratios: Iterable[float]) -> Errors | None:
 
 
 def half_width(rows: Rows, group: Sequence[Rows]) -> float:
-    """Half the interval, in logarithms: what 9 of 10 errors on left-out families stay below, the next higher one
-    counted, as conformal prediction has it (Vovk et al. 2005). Raises `DataFileError` when nothing can be left out."""
-    sizes = sorted(_sizes(rows, group))
+    """Half the interval, in logarithms: what 9 of 10 errors on left-out families stay below, whether each row counts
+    alike or each family does. Raises `DataFileError` when nothing can be left out.
+
+    Over rows this is conformal prediction (Vovk et al. 2005). Rows of one family resemble each other, so that a large
+    family would speak for all; families of equal weight are how it is done for grouped data (Dunn, Wasserman and Ramdas
+    2022, doi:10.1080/01621459.2022.2060112). A guarantee for a new family would take nine of them.
+    """
+    sizes = _sizes(rows, group)
     if not sizes:
         raise DataFileError(f"{rows.name}: nothing could be left out", hint="measure more models")
-    return sizes[min(len(sizes) - 1, math.ceil(INTERVAL_LEVEL * (len(sizes) + 1)) - 1)]
+    members = Counter(family for _size, family in sizes)
+    return max(
+        _quantile([(size, 1.0) for size, _family in sizes]),
+        _quantile([(size, 1 / members[family]) for size, family in sizes]),
+    )
 
 
 def coverage(rows: Rows, group: Sequence[Rows]) -> float | None:
     """Share of rows whose measured time is in the interval around what a fit without their family predicts.
 
-    None where there is one family.
+    The width is of all families' errors. None where there is one family.
     """
     if len(rows.families) < 2:
         return None
     width = half_width(rows, group)
     ratios = left_out(rows, group)
     return sum(abs(ratio) <= width for ratio in ratios) / len(ratios)
+
+
+def nested_coverage(rows: Rows, group: Sequence[Rows]) -> float | None:
+    """The same where the width, too, is of the other families alone, as for a model of a new one.
+
+    None where there is one family, or where those that are left cannot be fitted.
+    """
+    if len(rows.families) < 2:
+        return None
+    ratios = left_out(rows, group)
+    held = 0
+    for family in rows.families:
+        rest = [each.without(by_family, family) for each in group]
+        try:
+            width = half_width(rows.without(by_family, family), rest)
+        except DataFileError:
+            return None
+        found = [ratio for ratio, p in zip(ratios, rows.tried[0], strict=True) if p.family == family]
+        held += sum(abs(ratio) <= width for ratio in found)
+    return held / len(ratios)
 
 
 def rounded(value: float) -> float:
@@ -136,11 +167,29 @@ def _mean_error(rows: Rows, choice: int) -> float:
     return math.fsum(abs(math.expm1(ratio)) for ratio in ratios) / len(ratios) if ratios else math.inf
 
 
-def _sizes(rows: Rows, group: Sequence[Rows]) -> list[float]:
-    """Of errors on left-out families; where there is one, or too little without one, of those on models, enlarged."""
+def _sizes(rows: Rows, group: Sequence[Rows]) -> list[tuple[float, str]]:
+    """Of errors on left-out families, with the family; where there is one, or too little without one, of those on
+    models, enlarged."""
+    families = [p.family for p in rows.tried[0]]
     if len(rows.families) > 1:
         ratios = left_out(rows, group)
         if all(math.isfinite(ratio) for ratio in ratios):
-            return [abs(ratio) for ratio in ratios]
+            return [(abs(ratio), family) for ratio, family in zip(ratios, families, strict=True)]
     ratios = left_out(rows, group, by_model)
-    return [abs(ratio) * _ONE_FAMILY for ratio in ratios if math.isfinite(ratio)]
+    return [
+        (abs(ratio) * _ONE_FAMILY, family)
+        for ratio, family in zip(ratios, families, strict=True)
+        if math.isfinite(ratio)
+    ]
+
+
+def _quantile(weighted: Sequence[tuple[float, float]]) -> float:
+    """Of sizes with weights: the level of the interval, a little more for being so few."""
+    needed = INTERVAL_LEVEL * (1 + 1 / len(weighted)) * math.fsum(weight for _size, weight in weighted)
+    reached = 0.0
+    ordered = sorted(weighted)
+    for size, weight in ordered:
+        reached += weight
+        if reached >= needed - _ROUNDING:
+            return size
+    return ordered[-1][0]

@@ -1,4 +1,4 @@
-"""docs/calibration.md and its plot: ``python -m tests.calibration_docs`` makes the table and the picture again."""
+"""docs/calibration.md and its plot: ``python -m tests.calibration_docs`` makes the tables and the picture again."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import re
 from pathlib import Path
 
 from sandbox.fit_files import error_table
+from sandbox.transfers import transfer_table
 
 from . import calibration_plot
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "calibration.md"
-_TABLE = re.compile(r"(?:^\| calibration \|.*\n)(?:^\|.*\n)+", re.MULTILINE)
+_TABLES = {
+    error_table: re.compile(r"(?:^\| calibration \|.*\n)(?:^\|.*\n)+", re.MULTILINE),
+    transfer_table: re.compile(r"(?:^\| transfer, .*\n)(?:^\|.*\n)+", re.MULTILINE),
+}
 
 
 def renewed() -> str:
-    """The page with the table of today's calibrations."""
-    table = "\n".join(error_table(PROJECT / "calibration", PROJECT / "device_specs")) + "\n"
-    return _TABLE.sub(lambda _found: table, PAGE.read_text(encoding="utf-8"), count=1)
+    """The page with the tables of today's calibrations."""
+    page = PAGE.read_text(encoding="utf-8")
+    for make, place in _TABLES.items():
+        table = "\n".join(make(PROJECT / "calibration", PROJECT / "device_specs")) + "\n"
+        page, found = place.subn(lambda _found, table=table: table, page, count=1)  # type: ignore[misc]
+        assert found == 1, f"no table of {make.__name__} in {PAGE}"
+    return page
 
 
 if __name__ == "__main__":

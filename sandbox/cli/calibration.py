@@ -81,14 +81,20 @@ def show(
 
 @app.command()
 def errors(directory: DirectoryOption = None) -> None:
-    """Print how well left-out rows are predicted, as the Markdown table of docs/calibration.md.
+    """Print how well left-out rows, and rows of other boards, are predicted: the tables of docs/calibration.md.
 
     Example: edge-sandbox calibration errors
     """
     from sandbox.fit_files import error_table  # noqa: PLC0415
+    from sandbox.transfers import transfer_table  # noqa: PLC0415
 
-    for line in error_table(_folder(directory), data_directory("device_specs")):
+    source, devices = _folder(directory), data_directory("device_specs")
+    for line in error_table(source, devices):
         typer.echo(line)
+    if transfers := transfer_table(source, devices):
+        typer.echo()
+        for line in transfers:
+            typer.echo(line)
 
 
 @app.command()
@@ -274,6 +280,8 @@ def _describe(each: Calibration) -> list[str]:
             lines.append(f"  left-out families {_errors(known.leave_one_family_out)}")
         if known.interval_coverage is not None:
             lines.append(f"  the interval covers {known.interval_coverage:.0%} of the rows of left-out families")
+        if known.nested_coverage is not None:
+            lines.append(f"  with a width from the other families alone it covers {known.nested_coverage:.0%}")
     if each.transfer:
         lines.append(f"  by transfer from {each.transfer.source}: {each.transfer.reason}")
         known_error = each.transfer.error

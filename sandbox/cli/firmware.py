@@ -109,7 +109,7 @@ def tflm_folder(device: str, given: Path | None, engine: EngineChoice) -> Path |
     if folder is None:
         raise UsageError(
             f"--engine {engine.value} runs a model with TFLM on the emulated core, and no TFLM was named",
-            hint="name its folder with --tflm (see docs/howto/firmware.md), or run your own program with --firmware",
+            hint="name its folder with --tflm (see docs/howto/microcontroller.md), or run a program with --firmware",
         )
     return folder
 

@@ -304,7 +304,8 @@ class _Session:
         returning, stack = remote.register(14), remote.register(13)
         if not entered or returning < 0xFFFFFF00:  # deep inside the handler: the frame's place is no longer known
             return Fault(exception=exception, stack_pointer=stack, cfsr=cfsr, hfsr=hfsr, address=address)
-        if returning & 4:
+        process_stack = bool(returning & 4)
+        if process_stack:
             stack = remote.process_stack_pointer()
         frame = remote.read_memory(stack, 32)
         words = struct.unpack("<8I", frame) if len(frame) == 32 and not (cfsr or 0) & 0x1010 else None
@@ -316,6 +317,7 @@ class _Session:
             cfsr=cfsr,
             hfsr=hfsr,
             address=address,
+            process_stack=process_stack,
         )
 
 

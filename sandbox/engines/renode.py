@@ -65,6 +65,11 @@ class RenodeEngine:
             return Problem(reason=f"Renode {self._version} is too old", hint=_HINT)
         return None
 
+    @property
+    def version(self) -> str | None:
+        """What `probe` was told."""
+        return self._version
+
     def refusal(self, job: FirmwareJob) -> str | None:  # noqa: ARG002  # the engines' common face
         """See `FirmwareEngine.refusal`: the platform is generated, so any board's memory can be had."""
         return None

@@ -52,6 +52,8 @@ def findings(job: FirmwareJob, run: FirmwareRun, stack: Bounds | None, stack_use
     elif run.ended == "timeout":
         where = firmware.place(run.pc) if run.pc is not None else "an unknown place"
         text = f"did not end within {job.timeout_seconds:g} s: it was in {where}"
+        if run.pc is not None and not any(span.start <= run.pc < span.end for span in job.allowed):
+            text += f", where {job.board.id} has nothing"
         yield Finding(kind="hang", place=where, text=text)
     elif run.ended in {"flood", "abort"}:
         where = firmware.place(run.pc) if run.pc is not None else "an unknown place"
@@ -110,7 +112,7 @@ def _with_stack(text: str, fault: Fault | None, stack: Bounds | None) -> str:
 
 def _overflow(fault: Fault, stack: Bounds | None) -> str | None:
     """How far the stack pointer is below the stack's lower end, if it is, or if the core says as much."""
-    if stack is not None and fault.stack_pointer < stack.start and fault.stack_pointer < stack.end:
+    if stack is not None and not fault.process_stack and fault.stack_pointer < stack.start:
         below = stack.start - fault.stack_pointer
         if below < 1 << 24:  # else it is a stack of the program's own, somewhere else
             return f"stack pointer {fault.stack_pointer:#010x} is {below} bytes below the stack's lower end"

@@ -221,7 +221,7 @@ def _run_checks(
 
 
 _FIXES = {
-    "fault": "look at that place in the program; docs/howto/firmware.md has what each fault means",
+    "fault": "look at that place in the program; docs/howto/microcontroller.md has what each fault means",
     "stack overflow": "give the stack more room in the linker script, or take large arrays off it",
     "out of range": "look for an index or a pointer that leaves its array; check the linker script's memory sizes",
     "write to flash": "only a flash driver may write there: look for a pointer to a constant",

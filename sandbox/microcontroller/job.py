@@ -80,6 +80,8 @@ class Fault:
     hfsr: int | None = None
     address: int | None = None
     """What could not be accessed, where the core says it (BFAR, MMFAR)."""
+    process_stack: bool = False
+    """``stack_pointer`` is PSP: a task's own stack, of which the file does not say where it ends."""
 
 
 Ended = Literal["exit", "stop", "fault", "lockup", "timeout", "flood", "abort"]

@@ -148,7 +148,7 @@ def record_of(
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         host=host_facts(),
         model=model_record(graph),
-        board=board,
+        board=board.model_copy(update={"origin": Path(board.origin.name)}),  # a run folder may be shown to others
         flows=read_dataflow(graph, {}),
         image=Image(id=spec.id, title=spec.title, digest=lock.digest),
         tflm_version=lock.runtime_versions(host.RUNTIME)[0],

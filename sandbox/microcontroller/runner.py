@@ -21,8 +21,8 @@ from .elf import Firmware, read_firmware
 from .findings import findings
 from .job import FirmwareEngine, FirmwareJob, FirmwareRun, Span
 from .runner_record import OperatorCount, RunnerRecord, TensorBytes
-from .tflm import Library, names_lacking
-from .toolchain import MAPS, STACK_BYTES, MemoryMap, build
+from .tflm import Library, names_in_need, names_lacking
+from .toolchain import MAPS, STACK_BYTES, Built, IncompleteLibraryError, MemoryMap, build
 
 _MAGIC = 0x314E5552
 _TENSORS, _OPERATORS, _LOG, _TAG = 16, 1024, 4096, 32
@@ -112,13 +112,7 @@ def run_model(
     places = MAPS[board.cpu.core]
     own = [operator for operator in library.operators if operator.name in set(operators)]
     few = build(library, board.cpu, own, run_dir / "own")
-    whole: Quantity
-    try:
-        every = build(library, board.cpu, library.operators, run_dir / "all")
-    except DataFileError as error:  # the model's own operators could be linked
-        every, whole = few, Unavailable(unavailable=error.message)
-    else:
-        whole = _flash(read_firmware(every.elf), library, f"all {len(library.operators)} operators")
+    every, whole = _with_all(library, board, few, run_dir / "all")
     firmware = read_firmware(every.elf)
     setting = _Setting(
         firmware=firmware,
@@ -155,9 +149,27 @@ def run_model(
         ),
         own_flash=_flash(read_firmware(few.elf), library, "only the model's operators"),
         all_flash=whole,
+        not_linked=() if every is few else tuple(o.name for o in library.operators if o not in every.operators),
         ram_without_arena_bytes=_arena_start(firmware) - places.ram.start - STACK_BYTES,
         stack_bytes=_stack_used(firmware, best.run),
     )
+
+
+def _with_all(library: Library, board: Microcontroller, few: Built, folder: Path) -> tuple[Built, Quantity]:
+    """The runner with every operator that can be linked, and its flash; ``few`` where that tells nothing new."""
+    operators = library.operators
+    try:
+        try:
+            every = build(library, board.cpu, operators, folder)
+        except IncompleteLibraryError as error:  # the model's own operators could be linked
+            lost = names_in_need(library, error.symbols)
+            operators = tuple(operator for operator in operators if operator.name not in lost)
+            if not lost or not set(few.operators) <= set(operators):
+                raise
+            every = build(library, board.cpu, operators, folder)
+    except DataFileError as error:
+        return few, Unavailable(unavailable=error.message)
+    return every, _flash(read_firmware(every.elf), library, f"{len(operators)} operators")
 
 
 def search(setting: _Setting, first: Trial) -> Trial:

@@ -54,6 +54,8 @@ class RunnerRecord(_Frozen):
     outputs: tuple[TensorBytes, ...]
     own_flash: Quantity
     all_flash: Quantity
+    not_linked: tuple[str, ...] = ()
+    """Operators that `all_flash` is without: parts of their kernels are in no library."""
     ram_without_arena_bytes: int
     stack_bytes: int | None
 
@@ -180,9 +182,9 @@ def _notes(part: MicrocontrollerPart, record: RunnerRecord, *, matched: bool) ->
     if record.instructions is not None:
         found.append(f"one Invoke() runs {record.instructions} instructions on the emulated core")
     if isinstance(record.all_flash, Metric):
-        found.append(
-            f"the runner with all of the library's operators takes {record.all_flash.value:.0f} bytes of flash"
-        )
+        lost = f", without {', '.join(record.not_linked)}: the library lacks parts of them" if record.not_linked else ""
+        size = f"{record.all_flash.value:.0f} bytes of flash"
+        found.append(f"the runner with all of the library's operators takes {size}{lost}")
     else:
         found.append(f"flash with all operators is unavailable: {record.all_flash.unavailable}")
     if record.stack_bytes is not None:

@@ -1,6 +1,6 @@
 """A TFLM library that the user points to: finds it, says what it is, and refuses what cannot be linked.
 
-The project holds no TFLM; docs/howto/firmware.md says where to get one.
+The project holds no TFLM; docs/howto/microcontroller.md says where to get one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from sandbox.errors import DataFileError, UsageError
 from sandbox.resources import config_directory
 
+from .archive import archive_members, in_need_of, object_symbols
 from .board import Core, Cpu
 from .elf import ARCHITECTURES, FloatAbi
 from .firmware import RUNS
@@ -26,9 +27,8 @@ _HEADER = "tensorflow/lite/micro/micro_interpreter.h"
 _OTHER_HEADERS = ("flatbuffers/flatbuffers.h", "fixedpoint/fixedpoint.h", "ruy/profiler/instrumentation.h")
 _WHERE = (
     "get TFLM's static library for the core, as github.com/tensorflow/tflite-micro documents it, and name the folder "
-    "that holds it with its headers; see docs/howto/firmware.md"
+    "that holds it with its headers; see docs/howto/microcontroller.md"
 )
-_MAGIC = b"!<arch>\n"
 _LARGEST_BYTES = 512 << 20
 _REGISTER = re.compile(rb"(?<![A-Za-z_])_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev")
 _ADD = re.compile(r"TfLiteStatus Add(\w+)\(")
@@ -108,11 +108,34 @@ def find_library(folder: Path, cpu: Cpu) -> Library:
         includes=includes,
         architecture=architecture,
         float_abi=abi,
-        kernels="cmsis-nn" if re.search(rb"(?<![A-Za-z_])arm_convolve_\w*s8", symbols) else "reference",
+        kernels=_kernels(symbols),
         operators=able,
         lacking=tuple(operator.name for operator in listed if operator not in able),
         log_has_arguments="va_list" in _text(root / "tensorflow/lite/micro/debug_log.h"),
     )
+
+
+def libraries_in(folder: Path) -> tuple[str, ...]:
+    """What each library in the folder is, for people. Raises `UsageError` for a folder without headers or libraries,
+    `DataFileError` when all libraries are damaged or of other processors."""
+    _includes(folder)
+    found, refused = [], []
+    for path in sorted(path for path in folder.rglob("*.a") if path.is_file()):
+        read, name = _read(path), path.relative_to(folder)
+        if isinstance(read, str):
+            refused.append(f"{name}: {read}")
+        else:
+            architecture, abi, symbols, _content = read
+            found.append(f"{name} (Arm{architecture}, {abi}-float ABI, {_kernels(symbols)} kernels)")
+    if found:
+        return tuple(found)
+    if refused:
+        raise DataFileError(f"{folder}: " + "; ".join(refused[:4]), hint=_WHERE)
+    raise UsageError(f"{folder}: there is no static library (*.a) in it", hint=_WHERE)
+
+
+def _kernels(symbols: bytes) -> Literal["reference", "cmsis-nn"]:
+    return "cmsis-nn" if re.search(rb"(?<![A-Za-z_])arm_convolve_\w*s8", symbols) else "reference"
 
 
 def unsuitable(architecture: str, abi: FloatAbi, cpu: Cpu) -> str | None:
@@ -211,26 +234,6 @@ def _read(path: Path) -> tuple[str, FloatAbi, bytes, bytes] | str:
     return architecture, "hard" if attributes.get("TAG_ABI_VFP_ARGS", 0) == 1 else "soft", table, content
 
 
-def archive_members(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of each member of a static library; ``/`` is its symbol table. Raises `ValueError`.
-
-    The format is that of System V's ``ar``: a line of 60 bytes before each member, sizes in decimal.
-    """
-    if not content.startswith(_MAGIC):
-        raise ValueError("it is a thin archive" if content.startswith(b"!<thin>\n") else "it is no static library")
-    at = len(_MAGIC)
-    while at + 60 <= len(content):
-        header = content[at : at + 60]
-        if header[58:] != b"`\n" or not header[48:58].strip().isdigit():
-            raise ValueError("it is damaged: a member has no header")
-        size = int(header[48:58])
-        if at + 60 + size > len(content):
-            raise ValueError("it is cut short")
-        name = header[:16].decode("latin-1").rstrip()
-        yield (name if name in {"/", "//"} else f"{at}:{name}"), content[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
-
-
 def _attributes(data: bytes) -> Mapping[str, Any] | str:
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
@@ -256,3 +259,13 @@ def names_lacking(library: Library, wanted: Sequence[str]) -> tuple[str, ...]:
     """Operators of a model that the library cannot run."""
     able = {operator.name for operator in library.operators}
     return tuple(dict.fromkeys(name for name in wanted if name not in able))
+
+
+def names_in_need(library: Library, missing: frozenset[str]) -> tuple[str, ...]:
+    """Operators that cannot be linked where these symbols are in no library."""
+    try:
+        reached = in_need_of(object_symbols(library.archive.read_bytes()), missing)
+    except (OSError, ValueError):  # it could be read before: it has just been replaced
+        return ()
+    lost = {match[1].decode() for name in reached if (match := _REGISTER.match(name.encode()))}
+    return tuple(operator.name for operator in library.operators if lost & set(operator.registers))

@@ -78,6 +78,15 @@ _FPUS: Mapping[tuple[str, str], str] = {
 }
 
 
+class IncompleteLibraryError(DataFileError):
+    """The library needs what neither it nor the compiler's libraries have."""
+
+    def __init__(self, message: str, *, hint: str, symbols: frozenset[str]) -> None:
+        super().__init__(message, hint=hint)
+        self.symbols = symbols
+        """As they are in object files."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Built:
     """A runner that was linked."""
@@ -146,7 +155,7 @@ def operators_source(operators: Sequence[Operator]) -> str:
 
 def build(library: Library, cpu: Cpu, operators: Sequence[Operator], folder: Path) -> Built:
     """Compile and link into ``folder``. Raises `HostError` without a compiler, `DataFileError` where the library and
-    its headers do not go together."""
+    its headers do not go together, `IncompleteLibraryError` where parts of the library are missing."""
     compiler = find_compiler()
     sources = data_directory("images") / "cortex_m"
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +170,7 @@ def build(library: Library, cpu: Cpu, operators: Sequence[Operator], folder: Pat
     _run(compiler, (*common, *cxx, *tflm, *includes, "-c", str(sources / "runner.cc"), "-o", str(folder / "runner.o")),
          library)  # fmt: skip
     linking = ("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", f"-Wl,-T,{folder / 'runner.ld'}")
-    quiet = ("-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
+    quiet = ("-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments", "-Wl,--no-demangle")
     objects = (str(folder / "start.o"), str(folder / "runner.o"), str(library.archive))
     _run(compiler, (*common, *linking, *quiet, *objects, "-lm", "-o", str(elf)), library)
     return Built(elf=elf, operators=tuple(operators))
@@ -181,10 +190,11 @@ def _run(compiler: str, arguments: Sequence[str], library: Library) -> None:
         return
     undefined = sorted(set(_UNDEFINED.findall(done.stderr)))
     if undefined:
-        listed = ", ".join(undefined[:4]) + (f" and {len(undefined) - 4} more" if len(undefined) > 4 else "")
-        raise DataFileError(
+        listed = ", ".join(_readable(undefined[:4])) + (f" and {len(undefined) - 4} more" if undefined[4:] else "")
+        raise IncompleteLibraryError(
             f"{library.archive} is not whole: it needs {listed}",
             hint="link its third-party parts into the library too, or build it anew with all of its kernels",
+            symbols=frozenset(undefined),
         )
     header = _MISSING_HEADER.search(done.stderr)
     if header is not None:
@@ -197,3 +207,10 @@ def _run(compiler: str, arguments: Sequence[str], library: Library) -> None:
         f"the runner cannot be built with {library.archive}: {(lines or ['no word why'])[0][:300]}",
         hint="headers and library must be of the same TFLM version",
     )
+
+
+def _readable(symbols: Sequence[str]) -> list[str]:
+    """As C++ writes them."""
+    program = shutil.which("arm-none-eabi-c++filt")
+    done = process.run((program, *symbols), timeout=60) if program else None
+    return list(symbols) if done is None or done.returncode else done.stdout.splitlines()

@@ -13,26 +13,39 @@ import pytest
 
 from sandbox.engines.base import Cancelled
 from sandbox.engines.guard import Guard
-from sandbox.microcontroller.board import EmulatorName
+from sandbox.microcontroller.board import Core, EmulatorName, Microcontroller
 from sandbox.microcontroller.elf import read_firmware
 from sandbox.microcontroller.firmware_result import FirmwareResult
 from sandbox.microcontroller.firmware_run import FirmwareRequest, profile_firmware
 from tests import host
 from tests.firmware import BETWEEN_SYMBOLS, build_firmware
-from tests.firmware.boards import board
+from tests.firmware.boards import OTHER_CORES, board, board_of
 
 pytestmark = pytest.mark.timeout(120)
 NEVER = "0x0"
 """An end that is not reached: what comes after ``bench_end`` is what these programs are about."""
 
+Programs = Callable[[str, Microcontroller], Path]
+"""Builds the program of a fate for a board, once."""
+
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     folder = tmp_path_factory.mktemp("firmware")
 
-    def built(fate: str) -> Path:
-        path = folder / f"{fate}.elf"
-        return path if path.exists() else build_firmware(fate, path)
+    def built(fate: str, made_up: Microcontroller) -> Path:
+        path = folder / f"{made_up.cpu.core}-{fate}.elf"
+        if path.exists():
+            return path
+        flash, ram = made_up.flash[0], made_up.ram[0]
+        return build_firmware(
+            fate,
+            path,
+            core=made_up.cpu.core,
+            flash=(flash.base, flash.size_bytes),
+            ram=(ram.base, ram.size_bytes),
+            beyond=ram.end,
+        )
 
     return built
 
@@ -44,13 +57,20 @@ class Bench:
     name: EmulatorName
     guard: Guard
     folder: Path
-    programs: Callable[[str], Path]
+    programs: Programs
 
-    def profile(self, fate: str, *, seconds: float = 20, cancel: threading.Event | None = None) -> FirmwareResult:
-        made_up = board()
+    def profile(
+        self,
+        fate: str,
+        *,
+        seconds: float = 20,
+        cancel: threading.Event | None = None,
+        made_up: Microcontroller | None = None,
+    ) -> FirmwareResult:
+        made_up = made_up or board()
         emulation = next(emulation for emulation in made_up.emulator if emulation.engine == self.name)
         request = FirmwareRequest(
-            firmware=read_firmware(self.programs(fate)),
+            firmware=read_firmware(self.programs(fate, made_up)),
             board=made_up,
             model=None,
             begin=None,
@@ -63,12 +83,12 @@ class Bench:
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.engine(name)) for name in host.EMULATORS])
-def bench(request: pytest.FixtureRequest, protector: Guard, tmp_path: Path, programs: Callable[[str], Path]) -> Bench:
+def bench(request: pytest.FixtureRequest, protector: Guard, tmp_path: Path, programs: Programs) -> Bench:
     return Bench(request.param, protector, tmp_path, programs)
 
 
 @pytest.fixture
-def qemu(protector: Guard, tmp_path: Path, programs: Callable[[str], Path]) -> Bench:
+def qemu(protector: Guard, tmp_path: Path, programs: Programs) -> Bench:
     return Bench("qemu-system", protector, tmp_path, programs)
 
 
@@ -154,7 +174,58 @@ def test_a_division_by_zero_is_named(qemu: Bench) -> None:
 
 @pytest.mark.engine("qemu-system")
 def test_a_fault_on_the_process_stack_has_its_place(qemu: Bench) -> None:
-    assert "at main+0x" in only_finding(qemu.profile("PROCESS_STACK"))[1]
+    kind, text = only_finding(qemu.profile("PROCESS_STACK"))
+    assert (kind, "at main+0x" in text) == ("fault", True), (
+        "a task's stack lies below the main one: that is no overflow"
+    )
+
+
+@pytest.mark.engine("qemu-system")
+@pytest.mark.parametrize("core", OTHER_CORES)
+def test_another_core_counts_the_same_loop(qemu: Bench, core: Core) -> None:
+    result = qemu.profile("NONE", made_up=board_of(core))
+    assert result.run is not None
+    assert result.run.instructions.model_dump()["value"] == BETWEEN_SYMBOLS
+    assert result.run.console == "hello from cortex-m\n"
+    assert result.run.ram_touched.model_dump()["value"] == pytest.approx(4096 + 4 + 4 + 32, abs=64)
+    assert (result.verdict.status, result.engine and result.engine.machine) == (
+        "ready",
+        board_of(core).emulator[0].model,
+    )
+
+
+@pytest.mark.engine("qemu-system")
+@pytest.mark.parametrize("core", OTHER_CORES)
+def test_another_core_keeps_to_the_boards_ram(qemu: Bench, core: Core) -> None:
+    made_up = board_of(core)
+    kind, text = only_finding(qemu.profile("BEYOND", made_up=made_up))
+    assert kind == "out of range"
+    assert f"writes 4 bytes at {made_up.ram[0].end:#010x}, where made-up has nothing" in text
+
+
+@pytest.mark.engine("qemu-system")
+@pytest.mark.parametrize("core", OTHER_CORES)
+def test_another_cores_fault_has_its_place(qemu: Bench, core: Core) -> None:
+    """With FPU registers in the frame where the core has any; a Cortex-M0 has no register that tells the reason."""
+    small = core == "cortex-m0"
+    kind, text = only_finding(qemu.profile("UNDEFINED" if small else "FPU", made_up=board_of(core)))
+    assert (kind, text.partition("+")[0]) == ("fault", "HardFault at main")
+    assert ("undefined instruction (UNDEFINSTR)" in text) != small
+
+
+@pytest.mark.engine("qemu-system")
+def test_vector_instructions_run(qemu: Bench) -> None:
+    result = qemu.profile("VECTOR", made_up=board_of("cortex-m55"))
+    assert result.run is not None
+    assert (result.run.ended, result.run.exit_code) == ("exit", 0)
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_jump_to_memory_that_only_the_machine_has(qemu: Bench) -> None:
+    """On the Corstone-300's board there is DDR at 0x70000000: what runs there goes on without a fault."""
+    kind, text = only_finding(qemu.profile("RUN_AWAY", made_up=board_of("cortex-m55"), seconds=2))
+    assert kind == "hang"
+    assert text.endswith("where made-up has nothing")
 
 
 @pytest.mark.engine("qemu-system")

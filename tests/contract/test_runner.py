@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,14 @@ import pytest
 from sandbox.engines.guard import Guard
 from sandbox.errors import DataFileError
 from sandbox.graph import read_model
+from sandbox.microcontroller.board import Core, Microcontroller
 from sandbox.microcontroller.inputs import input_bytes
 from sandbox.microcontroller.runner import run_model
 from sandbox.microcontroller.runner_record import RunnerRecord
 from sandbox.microcontroller.tflm import Library, find_library
 from sandbox.record import model_record
 from tests import host
-from tests.firmware.boards import board
+from tests.firmware.boards import OTHER_CORES, board, board_of
 from tests.firmware.stand_in import build_stand_in, model
 
 pytestmark = [pytest.mark.engine("qemu-system"), pytest.mark.timeout(300)]
@@ -37,8 +38,10 @@ class Bench:
     guard: Guard
     folder: Path
 
+    made_up: Microcontroller = field(default_factory=board)
+
     def run(self, content: bytes, operators: tuple[str, ...] = ("CONV_2D",), seconds: float = 20) -> RunnerRecord:
-        made_up = board()
+        made_up = self.made_up
         return run_model(
             library=self.library,
             board=made_up,
@@ -103,9 +106,32 @@ def test_the_librarys_own_words_are_passed_on(bench: Bench) -> None:
 
 
 def test_a_missing_kernel_is_named(bench: Bench) -> None:
-    assert bench.library.lacking == ("TILE",)
+    assert bench.library.lacking == ("TILE", "SPLIT")
     with pytest.raises(DataFileError, match="has no kernel for TILE"):
         bench.run(model(needs=1), operators=("CONV_2D", "TILE"))
+
+
+def test_all_operators_but_those_that_lack_a_part(protector: Guard, tmp_path: Path) -> None:
+    library = find_library(build_stand_in(tmp_path / "tflm", incomplete=True), board().cpu)
+    (tmp_path / "run").mkdir()
+    bench = Bench(library, protector, tmp_path / "run")
+    found = bench.run(model(needs=64))
+    assert found.failure is None
+    assert found.not_linked == ("SPLIT",)
+    assert "unavailable" not in found.all_flash.model_dump()
+    with pytest.raises(DataFileError, match=r"is not whole: it needs tflite::part_that_is_nowhere\(int\)"):
+        Bench(library, protector, tmp_path / "other").run(model(needs=64), operators=("SPLIT",))
+
+
+@pytest.mark.parametrize("core", OTHER_CORES)
+def test_another_core_runs_it(protector: Guard, tmp_path: Path, core: Core) -> None:
+    made_up = board_of(core)
+    library = find_library(build_stand_in(tmp_path / "tflm", core=core), made_up.cpu)
+    (tmp_path / "run").mkdir()
+    found = Bench(library, protector, tmp_path / "run", made_up).run(model(needs=64, turns=10_000))
+    assert (found.failure, found.minimum_bytes) == (None, 64)
+    assert [output.sha256 for output in found.outputs] == [hashlib.sha256(b"dcba").hexdigest()]
+    assert [20_000 < operator.instructions < 20_200 for operator in found.operators] == [True]
 
 
 def test_a_real_tflm(protector: Guard, tmp_path: Path) -> None:

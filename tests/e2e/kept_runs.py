@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from sandbox.image.build import ImageBuilder
 from sandbox.image.store import Store
@@ -15,7 +16,7 @@ from tests.record_runs import RUNS
 
 from .cli import EXAMPLE_TFLITE
 
-ENGINE = "docker"
+ENGINE: Final = "docker"
 """Not `local`: its memory limit may be another one after the command has gone into a cgroup of its own."""
 
 

@@ -84,3 +84,5 @@ def test_doctor_says_what_works() -> None:
     assert done.returncode == 0, done.stdout
     for subject in ("host", "cache", "emulator", "engine local", "memory limit", "engine docker", "engine native"):
         assert subject in done.stdout
+    for subject in ("qemu-system", "renode", "ARM compiler", "TFLM library"):
+        assert f" {subject} " in done.stdout

@@ -77,6 +77,7 @@ def test_a_profile_and_its_replay(tmp_path: Path) -> None:
     assert part["level"] == "host"
     assert [arena["minimum"]["mode"] for arena in part["arenas"]] == ["predicted", "predicted", "measured"]
     assert document["engine"]["isolation"] == "bubblewrap"
+    assert json.loads((folder / "microcontroller.json").read_text())["board"]["origin"] == "nucleo-l4r5zi.toml"
     again = edge_sandbox(*words[:-3], "--run-dir", folder, "--engine", "replay")
     assert json.loads(again.stdout) == document
     other = edge_sandbox("profile", model, "--device", "pico-2", "--engine", "replay", "--run-dir", folder)

@@ -15,11 +15,13 @@ BETWEEN_SYMBOLS = 3 * TURNS + 3
 bl."""
 
 CORES: Mapping[str, tuple[str, ...]] = {
-    "cortex-m0+": ("-mcpu=cortex-m0plus",),
+    "cortex-m0": ("-mcpu=cortex-m0", "-masm-syntax-unified"),
+    "cortex-m0+": ("-mcpu=cortex-m0plus", "-masm-syntax-unified"),
     "cortex-m3": ("-mcpu=cortex-m3",),
     "cortex-m4": ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
     "cortex-m4 soft": ("-mcpu=cortex-m4", "-mfloat-abi=soft"),
     "cortex-m7": ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"),
+    "cortex-m33": ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
     "cortex-m55": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
 }
 

@@ -83,6 +83,17 @@ int main(void)
     ((void (*)(void))0x70000001)();
 #elif defined(FATE_UNDEFINED)
     __asm__ volatile("udf #0");
+#elif defined(FATE_FPU)
+    *(volatile uint32_t *)0xE000ED88 |= 0xFu << 20; /* CPACR: from here on the core saves FPU registers, too */
+    __asm__ volatile("dsb\nisb\nvmov.f32 s0, #1.0\nudf #0");
+#elif defined(FATE_VECTOR)
+    *(volatile uint32_t *)0xE000ED88 |= 0xFu << 20; /* CPACR: the vector unit is switched on with the FPU */
+    __asm__ volatile("dsb\nisb\n");
+    {
+        uint32_t sum;
+        __asm__ volatile("vdup.32 q0, %1\nvaddv.u32 %0, q0" : "=Te"(sum) : "r"(11));
+        end(sum == 44 ? 0 : 5);
+    }
 #elif defined(FATE_FLOOD)
     for (;;) {
         *(volatile uint32_t *)0x40011004 = 'x'; /* USART1 of the STM32F4 */

@@ -13,15 +13,20 @@ from . import CORES
 _SOURCES = Path(__file__).parent / "stand_in_tflm"
 
 
-def build_stand_in(folder: Path, *, core: str = "cortex-m4") -> Path:
-    """Fill ``folder`` with headers and ``lib/libstandin.a`` and return it."""
+def build_stand_in(folder: Path, *, core: str = "cortex-m4", incomplete: bool = False) -> Path:
+    """Fill ``folder`` with headers and ``lib/libstandin.a`` and return it.
+
+    ``incomplete``: with a kernel for SPLIT, of which a part is missing.
+    """
     shutil.copytree(_SOURCES / "include", folder / "include")
     (folder / "lib").mkdir()
-    target = folder / "interpreter.o"
     flags = (*CORES[core], "-mthumb", "-std=c++17", "-Os", "-fno-rtti", "-fno-exceptions", "-ffunction-sections")
-    source = str(_SOURCES / "interpreter.cc")
-    _run("arm-none-eabi-g++", *flags, f"-I{folder / 'include'}", "-c", source, "-o", str(target))
-    _run("arm-none-eabi-ar", "rcs", str(folder / "lib" / "libstandin.a"), str(target))
+    objects = []
+    for name in ("interpreter", *(["split"] if incomplete else [])):
+        objects.append(str(folder / f"{name}.o"))
+        source = str(_SOURCES / f"{name}.cc")
+        _run("arm-none-eabi-g++", *flags, f"-I{folder / 'include'}", "-c", source, "-o", objects[-1])
+    _run("arm-none-eabi-ar", "rcs", str(folder / "lib" / "libstandin.a"), *objects)
     return folder
 
 

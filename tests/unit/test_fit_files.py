@@ -35,6 +35,8 @@ def test_left_out_families_are_predicted_as_well_as_was_aimed_at(build: str, mea
 def test_intervals_cover_nine_of_ten_set_by_set(each: Calibration) -> None:
     if each.evidence is not None and each.evidence.interval_coverage is not None:
         assert 0.85 <= each.evidence.interval_coverage <= 0.97
+        assert each.evidence.nested_coverage is not None
+        assert each.evidence.nested_coverage >= 0.85, "the width, too, without the family"
 
 
 @pytest.mark.parametrize("device", ["rpi4b", "rpi3b", "rpi3b-plus", "rpi-zero-2w", "rpi5"])

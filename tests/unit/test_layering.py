@@ -54,7 +54,7 @@ LAYERS = (
     ("relate", "across"),
     ("frames",),
     ("fit_files", "measurement", "host_device", "result", "check_result", "ceiling_result"),
-    ("comparison",),
+    ("comparison", "transfers"),
     ("verdict", "out_of_memory", "memory_notes", "heap", "illegal_instruction", "compatibility_checks", "numpy_clash"),
     ("microcontroller.firmware_result",),
     ("estimate", "analysis", "regression"),

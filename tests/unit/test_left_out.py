@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.calibration import Term
 from sandbox.errors import DataFileError
-from sandbox.left_out import Rows, best, by_family, by_model, coverage, half_width, left_out
+from sandbox.left_out import Rows, best, by_family, by_model, coverage, half_width, left_out, nested_coverage
 from sandbox.lines import Point
 
 FAMILIES = ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "efficientnet_lite")
@@ -76,9 +76,60 @@ def test_the_interval_covers_nine_of_ten(noise: float) -> None:
     assert noise < half_width(made, [made]) < 4 * noise
 
 
+def crowded(noise: dict[str, float]) -> Rows:
+    """The first family with 60 rows, the others with 15, each with its own noise."""
+    chance = random.Random(2)
+    found = [
+        point(family, size, seconds=1e-3 * size * math.exp(chance.gauss(0, noise[family])), slots=1e6 * size)
+        for family in FAMILIES
+        for size in range(1, 61 if family == FAMILIES[0] else 16)
+    ]
+    return Rows("x", (), (tuple(found),))
+
+
+def test_a_large_family_does_not_speak_for_the_others() -> None:
+    """Of 105 rows 60 are of a quiet family: nine of ten rows are below what nine of ten rows of the others reach."""
+    made = crowded({family: 0.05 if family != FAMILIES[0] else 0.005 for family in FAMILIES})
+    sizes = [abs(ratio) for ratio in left_out(made, [made])]
+    over_rows = sorted(sizes)[math.ceil(0.9 * (len(sizes) + 1)) - 1]
+    width = half_width(made, [made])
+    assert width > over_rows
+    others = [size for size, p in zip(sizes, made.tried[0], strict=True) if p.family != FAMILIES[0]]
+    assert sum(size <= width for size in others) / len(others) > sum(size <= over_rows for size in others) / len(others)
+
+
+def test_a_large_noisy_family_is_held_too() -> None:
+    """Families alike would pass over it; rows alike do not."""
+    made = crowded({family: 0.005 if family != FAMILIES[0] else 0.05 for family in FAMILIES})
+    sizes = [abs(ratio) for ratio in left_out(made, [made])]
+    assert sum(size <= half_width(made, [made]) for size in sizes) >= 0.9 * len(sizes)
+
+
+def test_nested_coverage_takes_the_width_from_the_others() -> None:
+    """A family that is noisier than all others is held by its own errors' width, and not by theirs."""
+    quiet = rows(noise=0.02)
+    nested = nested_coverage(quiet, [quiet])
+    assert nested is not None
+    assert 0.8 <= nested <= 1
+    loud = crowded({family: 0.002 if family != FAMILIES[0] else 0.1 for family in FAMILIES})
+    covered, nested = coverage(loud, [loud]), nested_coverage(loud, [loud])
+    assert covered is not None
+    assert nested is not None
+    assert covered >= 0.9
+    assert nested < 0.6
+
+
+def test_nested_coverage_is_unknown_where_the_others_cannot_be_fitted() -> None:
+    few = rows(families=FAMILIES[:2])
+    kept = tuple(p for p in few.tried[1] if p.family == FAMILIES[0]) + few.tried[1][15:17]
+    lopsided = Rows("x", ("weight_byte",), (kept,))
+    assert nested_coverage(lopsided, [lopsided]) is None
+
+
 def test_one_family_has_no_coverage_and_a_wider_interval() -> None:
     one = rows(noise=0.02, families=FAMILIES[:1])
     assert coverage(one, [one]) is None
+    assert nested_coverage(one, [one]) is None
     sizes = sorted(abs(ratio) for ratio in left_out(one, [one], by_model))
     assert half_width(one, [one]) > sizes[-2]
 

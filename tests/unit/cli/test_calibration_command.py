@@ -46,6 +46,19 @@ def test_show_says_where_the_numbers_come_from(each: object) -> None:
     assert "source: " in shown
 
 
+def test_show_says_what_the_interval_covers_by_the_others_width() -> None:
+    shown = output("show", "aws-graviton2/tflite-runtime-2.14.0-xnnpack-fp32-1t")
+    assert "of the rows of left-out families" in shown
+    assert "with a width from the other families alone it covers" in shown
+
+
+def test_errors_prints_both_tables_of_the_page() -> None:
+    page = (FOLDER.parent / "docs" / "calibration.md").read_text(encoding="utf-8")
+    tables = output("errors").rstrip("\n").split("\n\n")
+    assert [table.partition(",")[0].split(" |")[0] for table in tables] == ["| calibration", "| transfer"]
+    assert all(table in page for table in tables)
+
+
 def test_an_unknown_id_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown calibration 'fast'"):
         output("show", "fast")

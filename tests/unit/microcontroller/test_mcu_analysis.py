@@ -65,6 +65,12 @@ def the(result: Result, check: str) -> Check:
     return next(each for each in result.checks if each.id == check)
 
 
+def test_a_run_folder_says_no_path_of_the_spec(tmp_path: Path) -> None:
+    spec = tmp_path / "door-camera.toml"
+    spec.write_bytes((data_directory("device_specs") / "nucleo-l4r5zi.toml").read_bytes())
+    assert record(str(spec)).board.origin == Path("door-camera.toml")
+
+
 def test_a_run_on_this_host(tmp_path: Path) -> None:
     result = analyse(folder(tmp_path, RAN))
     part = result.microcontroller
