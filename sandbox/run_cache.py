@@ -58,6 +58,8 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
     options = {key: value for key, value in asdict(request).items() if key not in _ASKED_APART}
     if request.inputs not in {"random", "zeros"}:
         options["inputs"] = _sha256([Path(request.inputs)])
+    if request.tflm is not None:
+        options["tflm"] = _sha256(_files(request.tflm))
     device: DeviceSpec | Microcontroller
     if is_microcontroller(request.device, data_directory("device_specs")):
         graph, device = microcontroller.read_request(request)

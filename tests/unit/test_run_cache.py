@@ -95,6 +95,17 @@ def test_own_inputs_count_by_their_bytes(builder: ImageBuilder, tmp_path: Path) 
         run_key(replace(REQUEST, inputs=str(tmp_path / "none.npz")), builder)
 
 
+def test_tflm_counts_by_its_files(builder: ImageBuilder, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "libtensorflow-microlite.a").write_bytes(b"1")
+    request = replace(REQUEST, device="nucleo-l4r5zi")
+    keys = [run_key(replace(request, tflm=tmp_path / name), builder) for name in ("a", "b")]
+    assert keys[0] == keys[1] != run_key(request, builder)
+    (tmp_path / "b" / "libtensorflow-microlite.a").write_bytes(b"2")
+    assert run_key(replace(request, tflm=tmp_path / "b"), builder) != keys[0]
+
+
 def test_what_cannot_be_run_has_no_key(builder: ImageBuilder) -> None:
     with pytest.raises(UsageError, match="does not run the OS image"):
         run_key(replace(REQUEST, os="bookworm-amd64"), builder)
