@@ -191,6 +191,13 @@ def test_the_environment_is_the_jobs(real: Subject) -> None:
     assert "'GIVEN': 'a b=$c'" in (job.run_dir / "stderr.txt").read_text()
 
 
+def test_settings_for_the_hosts_emulator_do_not_reach_ours(real: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mamba#1611: a reserved address space left behind in the environment, by which guests hang or find no memory."""
+    monkeypatch.setenv("QEMU_RESERVED_VA", "nonsense")
+    outcome = real.run(real.python("1"))
+    assert outcome.exit_code == 0, outcome.stderr
+
+
 def test_only_the_run_folder_is_writable(real: Subject, tmp_path: Path) -> None:
     model = tmp_path / "a model, with=odd:name.tflite"
     model.write_text("model")
