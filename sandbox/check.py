@@ -76,6 +76,7 @@ def check(request: CheckRequest) -> CheckResult:
         directory=data_directory("compatibility"),
         cache=cache_directory(),
         accelerators=request.accelerators,
+        shapes=shapes,
     )
     checks = (
         memory_check(memory.peak, limit.available, limit.limit_bytes, None, limit_source=limit.source, enforced=False),

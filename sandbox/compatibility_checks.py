@@ -15,6 +15,7 @@ from .compatibility_result import (
     OperatorStatus,
 )
 from .measurements import Op, ReachedCode
+from .metrics import Metric
 from .result import Check
 
 BAD: Mapping[OperatorStatus, str] = {
@@ -153,8 +154,33 @@ def summary(found: Compatibility) -> str:
         for each in found.delegations
     ]
     if counts["fallback"]:
-        parts.append(f"{counts['fallback']} in a slower kernel")
+        words = cost_words([finding for finding in found.operators if finding.status == "fallback"])
+        parts.append(f"{counts['fallback']} in a slower kernel{f' ({words})' if words else ''}")
     return f"{len(found.operators)} operators: {', '.join(parts)}"
+
+
+def cost_words(findings: Sequence[OperatorFinding]) -> str:
+    """What fallbacks take in instructions against the build that takes fewest; empty where that is not known.
+
+    Only rows count whose own instructions and best ones are known, and of many the sums are compared.
+    """
+    known = [
+        (finding, finding.instructions, finding.cost)
+        for finding in findings
+        if finding.cost is not None and isinstance(finding.instructions, Metric)
+    ]
+    if not known:
+        return ""
+    own = sum(instructions.value for _finding, instructions, _cost in known)
+    best = sum(cost.best_instructions.value for _finding, _instructions, cost in known)
+    macs = sum(cost.macs.value for _finding, _instructions, cost in known)
+    about = "" if all(instructions.mode == "emulated" for _finding, instructions, _cost in known) else "about "
+    libraries = ", ".join(dict.fromkeys(finding.library for finding, _own, _cost in known if finding.library))
+    builds = " and ".join(dict.fromkeys(f"{cost.best_build} ({cost.best_library})" for *_, cost in known))
+    return (
+        f"{libraries}: {about}{own / macs:.2g} instructions a multiply-accumulate, "
+        f"{own / best:.2g} times what {builds} {'take' if ' and ' in builds else 'takes'}"
+    )
 
 
 def with_run(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from .metrics import Mode, Quantity, Unavailable
+from .metrics import Metric, Mode, Quantity, Unavailable
 
 FindingStatus = Literal["pass", "warn", "fail", "unknown"]
 CpuStatus = Literal["absent", "unreached", "present", "reached"]
@@ -83,6 +83,17 @@ class RecordedLoad(_Frozen):
     detail: str
 
 
+class KernelCost(_Frozen):
+    """What an operator costs against the build whose kernel takes fewest instructions for it, of those counted."""
+
+    macs: Metric
+    best_build: str
+    """Runtime and version."""
+    best_library: str
+    best_instructions: Metric
+    """Of this operator there: its multiply-accumulates times what one took in the models that were counted."""
+
+
 class OperatorFinding(_Frozen):
     """How one operator of the model would run, or ran."""
 
@@ -97,6 +108,10 @@ class OperatorFinding(_Frozen):
     detail: str
     """Why, and what would help; empty for a native operator."""
     instructions: Quantity = Unavailable(unavailable="nothing was run")
+    """Emulated after a run. Before it, of a fallback whose build was counted with other models: predicted."""
+    cost: KernelCost | None = None
+    """Of an operator that falls back and multiplies and accumulates; None where no build was counted
+    with its like, or this build takes fewest."""
 
 
 class Delegation(_Frozen):

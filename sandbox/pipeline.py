@@ -186,7 +186,9 @@ def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
         runtime=plan.runtime[0],
         version=plan.runtime[1],
     )
-    return examine(plan.graph, target, directory=data_directory("compatibility"), cache=cache)
+    return examine(
+        plan.graph, target, directory=data_directory("compatibility"), cache=cache, shapes=plan.request.shapes
+    )
 
 
 def static_traffic(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], device: DeviceSpec) -> Traffic | None:

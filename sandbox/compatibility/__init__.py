@@ -6,13 +6,13 @@ not hold the wheel in the cache, if an earlier run has brought it there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.compatibility_result import AbiFinding, Compatibility, CpuFinding, RecordedLoad, TableUse
 from sandbox.device import DeviceSpec, OsChoice
-from sandbox.graph import ModelGraph
+from sandbox.graph import ModelGraph, read_dataflow
 from sandbox.image.build import known_derived_lock
 from sandbox.image.spec import ImageSpec, Lock
 from sandbox.image.store import Store
@@ -22,6 +22,7 @@ from .accelerators import accelerate, load_accelerator
 from .cpu import cpu_findings, load_on
 from .facts import BuildFacts, ImageFacts, load_build, load_image, load_index
 from .install import choose_wheel, stricter_than_its_files, with_elf
+from .kernel_costs import load_kernel_costs, with_costs
 from .operator_tables import load_table
 from .operators import delegations, model_problems, operator_findings
 from .wheel import read_wheel
@@ -40,11 +41,17 @@ class Target:
 
 
 def examine(
-    graph: ModelGraph, target: Target, *, directory: Path, cache: Path, accelerators: Sequence[str] = ()
+    graph: ModelGraph,
+    target: Target,
+    *,
+    directory: Path,
+    cache: Path,
+    accelerators: Sequence[str] = (),
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Compatibility:
     """All static findings. Raises `DataFileError` for a damaged table and `UsageError` for an unknown accelerator.
 
-    ``directory``: the shipped tables; ``cache``: where wheels of earlier runs may lie.
+    ``directory``: the shipped tables; ``cache``: where wheels of earlier runs may lie; ``shapes``: of inputs.
     """
     runtime, version, spec = target.runtime, target.version, target.spec
     index = load_index(runtime, directory)
@@ -68,6 +75,13 @@ def examine(
         source = f"dumped from the build in {table.image}"
         tables.append(TableUse(name=f"operators of {runtime} {version}", source=source, date=table.recorded))
     operators = operator_findings(graph, table)
+    costs = load_kernel_costs(spec.architecture, directory) if graph.format == "tflite" else None
+    if costs is not None:
+        core = target.os.emulated_cpu
+        operators = with_costs(operators, costs, read_dataflow(graph, shapes or {}), (runtime, version), core)
+        if any(each.cost for each in operators):
+            source = f"counted on {core} under emulation with {', '.join(costs.models)}"
+            tables.append(TableUse(name="costs of kernels", source=source, date=costs.recorded))
     lists = {each: load_accelerator(each, directory) for each in dict.fromkeys(accelerators)}
     tables += [
         TableUse(name=f"operators of {each.name}", source=each.source, date=each.date) for each in lists.values()

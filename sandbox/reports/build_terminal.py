@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from sandbox.compatibility_result import Accelerator, Compatibility
+from sandbox.compatibility_checks import cost_words
+from sandbox.compatibility_result import Accelerator, Compatibility, OperatorFinding
 from sandbox.result import Check
 
 from .layout import clean, heading, row
@@ -37,14 +37,14 @@ def build_lines(found: Compatibility, checks: Sequence[Check]) -> Iterator[Text]
 
 def _gaps(found: Compatibility) -> Iterator[Text]:
     """Operators that do not run in the fastest way, by kind."""
-    kinds = Counter(
-        (each.status, each.type, each.dtype, each.detail)
-        for each in found.operators
-        if each.status not in {"native", "delegated"}
-    )
-    for (status, kind, dtype, detail), count in kinds.most_common(_SHOWN):
-        words = f"{count} {kind} {dtype or ''}".strip()
-        yield row("", clean(f"{words}: {status.replace('_', ' ')}, {detail}" if detail else f"{words}: {status}"))
+    kinds: dict[tuple[str, str, str | None, str], list[OperatorFinding]] = {}
+    for each in found.operators:
+        if each.status not in {"native", "delegated"}:
+            kinds.setdefault((each.status, each.type, each.dtype, each.detail), []).append(each)
+    for (status, kind, dtype, detail), same in sorted(kinds.items(), key=lambda item: -len(item[1]))[:_SHOWN]:
+        words = f"{len(same)} {kind} {dtype or ''}".strip()
+        why = "; ".join(filter(None, (detail, cost_words(same))))
+        yield row("", clean(f"{words}: {status.replace('_', ' ')}, {why}" if why else f"{words}: {status}"))
     if len(kinds) > _SHOWN:
         yield row("", f"and {len(kinds) - _SHOWN} more kinds", style="dim")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+from sandbox.compatibility_checks import cost_words
 from sandbox.measurements import Op
 from sandbox.metrics import Quantity
 from sandbox.microcontroller.outcome import MicrocontrollerPart
@@ -60,6 +61,7 @@ def render(result: Result) -> str:
         board=result.microcontroller,
         board_figures=_board(result.microcontroller) if result.microcontroller else [],
         in_cell=_cell,
+        cost_words=cost_words,
         sides=SIDES,
         modes=[(mode, meaning) for mode, meaning in MODES.items()],
         brief=brief,

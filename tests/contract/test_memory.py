@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sandbox.engines.base import MemoryTrace
+from sandbox.out_of_memory import explain
+from sandbox.rundir import read_record
+from sandbox.verdict import find_failure
+from tests.record_runs import RUNS
 
 from .conftest import Subject
 
@@ -97,3 +103,27 @@ def test_a_mapped_file_is_told_apart(real: Subject) -> None:
     assert without.guest_files_bytes is not None
     assert with_.guest_files_bytes is not None
     assert with_.guest_files_bytes - without.guest_files_bytes == pytest.approx(20 * MIB, abs=EXACT)
+
+
+REFUSED = {
+    "bad_alloc": "import ctypes\nctypes.CDLL('libstdc++.so.6')._Znwm(ctypes.c_size_t(1 << 62))",
+    "MemoryError": """
+import json, sys
+try:
+    bytearray(1 << 62)
+except Exception as error:  # as the guest's runner reports what is raised
+    sys.exit(json.dumps({"phase": "load", "type": type(error).__name__, "message": str(error)}))
+""",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_an_allocation_that_is_refused_is_told_by_who_refused_it(real: Subject, kind: str) -> None:
+    outcome = real.run(real.python(REFUSED[kind], memory_limit_bytes=400 * MIB))
+    assert not outcome.out_of_memory
+    report = None if outcome.signal else {"error": json.loads(outcome.stderr)}
+    assert (report is None) == (kind == "bad_alloc"), "C++ ends the process, Python goes on to say it"
+    failure = find_failure(outcome, report, (), 400 * MIB)
+    found = explain(failure, outcome, report, (), read_record(RUNS / "out_of_memory"))
+    assert found is not None, outcome.stderr
+    assert found.kind == kind

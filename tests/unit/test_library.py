@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import sandbox
@@ -29,6 +31,15 @@ def test_errors_are_the_tool_s() -> None:
         profile(MODEL, "rpi4b", memory="much")
     with pytest.raises(UsageError, match="nothing to compare"):
         compare([MODEL], [])
+
+
+@pytest.mark.subprocess
+def test_right_outputs_are_read_before_anything_runs(tmp_path: Path) -> None:
+    text = tmp_path / "right.npz"
+    text.write_text("no arrays")
+    with pytest.raises(UsageError, match=r"not a readable \.npz file"):
+        profile(MODEL, "rpi4b", parity_reference=text, run_dir=tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_the_package_offers_nothing_else() -> None:

@@ -23,6 +23,7 @@ from .onnx_models import (
 )
 from .tflite_models import (
     custom_op_tflite,
+    dense_tflite,
     dynamic_tflite,
     memory_hog_tflite,
     mobilenet_v1,
@@ -34,6 +35,7 @@ __all__ = [
     "NAMES",
     "Precision",
     "custom_op_tflite",
+    "dense_tflite",
     "dynamic_batch_onnx",
     "dynamic_tflite",
     "endless_model_onnx",
@@ -66,6 +68,7 @@ _MAKERS: dict[str, tuple[str, Callable[..., bytes]]] = {
         r"tiny_conv_(fp32|int8)\.tflite",
         lambda dtype: tiny_conv_tflite(_precision(dtype)),
     ),
+    "dense_<width>_int8.tflite": (r"dense_([0-9]+)_int8\.tflite", lambda width: dense_tflite(int(width))),
     "dynamic.tflite": (r"dynamic\.tflite", dynamic_tflite),
     "custom_op_<code>.tflite": (r"custom_op_(\w+)\.tflite", custom_op_tflite),
     "too_new_op_version.tflite": (r"too_new_op_version\.tflite", too_new_op_version_tflite),

@@ -59,6 +59,14 @@ def too_new_op_version_tflite(version: int = 12) -> bytes:
     return network.finish()
 
 
+def dense_tflite(width: int) -> bytes:
+    """Two dense int8 layers of ``width`` × ``width``."""
+    network = Network(f"dense {width}", "int8", (1, width))
+    for layer in range(2):
+        network.fully_connected(f"dense_{layer}", Weights(seed=5 + layer).layer(width, width, fan_in=width))
+    return network.finish()
+
+
 def custom_op_tflite(code: str = "FlexRFFT") -> bytes:
     """One custom operator, by default a TensorFlow operator that needs the Flex delegate."""
     file = TfliteFile(f"custom operator {code}")
