@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from sandbox import native, process
 from sandbox.engines.base import (
     COUNTS,
     GUEST_CLOCK_LIBRARY,
+    GUEST_FAULT_LIBRARY,
     GUEST_PLUGIN,
     Counting,
     EngineName,
@@ -198,6 +199,19 @@ def test_a_watchdog_sees_device_time(bench: Bench) -> None:
 def test_other_guests_keep_the_clock(local: Bench, image: str, cpu: str, script: str) -> None:
     counted = local.script(script, image, cpu)
     assert counted.outcome.exit_code == 0, counted.outcome.stderr
+
+
+def test_the_clock_is_kept_on_large_pages(bench: Bench) -> None:
+    """As a Raspberry Pi 5 has them, and with the job as a profile makes it: its fault library is at hand, too."""
+    image = host.builder().build(host.DEVICE_IMAGE)
+    library = native.fault_library(image.spec.architecture)
+    mount = Mount(source=library, target=GUEST_FAULT_LIBRARY)
+    job = bench.job(image, ("/usr/bin/python3", "-c", "pass"), mount, clock=True, cpu="cortex-a76")
+    assert job.counting is not None
+    counting = replace(job.counting, fault_library=library)
+    counted = bench.run(replace(job, page_size_bytes=16384, counting=counting))
+    assert (counted.outcome.exit_code, counted.outcome.stderr) == (0, "")
+    assert all(counters.attached for counters in counted.processes.values())
 
 
 @pytest.mark.engine("local")
