@@ -134,6 +134,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         _signal_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
+    kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a program's process group as the kernel does at a memory limit: at once, and with no word to it."""
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
 

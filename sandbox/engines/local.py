@@ -138,7 +138,7 @@ def run_limited(
         watch = LimitWatch(job, limit, meter, cancel, report_gate)
         ended = process.wait(running, timeout=job.timeout_seconds, interval=TICK_SECONDS, go_on=watch.go_on)
         out_of_memory = watch.over_limit or limit.kills() > 0
-        process.stop(running)
+        (process.kill if watch.over_limit else process.stop)(running)
         text = read_end(printed) if printed else ""
     if cancel.is_set():
         raise Cancelled

@@ -118,9 +118,18 @@ def test_out_of_memory_at_the_limit(subject: Subject) -> None:
     job = subject.python(ALLOCATE.format(steps=100), memory_limit_bytes=limit)
     outcome = subject.run(job)
     assert (outcome.exit_code, outcome.out_of_memory, outcome.timed_out) == (None, True, False)
+    assert outcome.signal == signal.SIGKILL
     assert outcome.limit_mechanism not in {"none", "watchdog"}
     reached = int((job.run_dir / "allocated").read_text().split()[-1]) * MIB
     assert 0.8 * limit < reached <= limit + 16 * MIB  # the interpreter's 8 MiB on top; slack above for the emulator
+
+
+def test_just_above_the_limit_ends_as_the_kernel_would(subject: Subject) -> None:
+    """The kernel's own limit lies higher, for the emulator's lag: it is we who end this one, and as hard."""
+    code = "held = b'x' * (160 << 20); import time; time.sleep(600)"
+    outcome = subject.run(subject.python(code, memory_limit_bytes=160 * MIB, timeout_seconds=120))
+    assert (outcome.exit_code, outcome.signal, outcome.timed_out) == (None, signal.SIGKILL, False)
+    assert outcome.out_of_memory
 
 
 def test_the_emulator_is_not_charged(subject: Subject) -> None:
