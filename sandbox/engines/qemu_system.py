@@ -21,44 +21,14 @@ from pathlib import Path
 from sandbox import native, process
 from sandbox.errors import HostError, RunError
 from sandbox.image.emulator import Emulator, host_architecture
-from sandbox.microcontroller.board import Core, EmulatorName
+from sandbox.microcontroller.board import EmulatorName
 from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, PAINT, Ended, Fault, FirmwareJob, FirmwareRun, Stray
 
 from .base import Cancelled, Problem
 from .gdb_remote import GdbRemote, Stop
 from .guard import Guard
+from .qemu_machines import MACHINES, STARTS, UNALIGNED_TRAPS, lacking, machine_for, no_machine
 from .semihosting import calls_in, serve
-
-_M, _K = 1 << 20, 1 << 10
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A board that QEMU 7.2 knows: its core, and (first address, bytes) of its memory, as ``info mtree`` lists it."""
-
-    core: Core
-    memory: tuple[tuple[int, int], ...]
-
-
-MACHINES: Mapping[str, Machine] = {
-    "microbit": Machine("cortex-m0", ((0, 256 * _K), (0x2000_0000, 16 * _K))),
-    "stm32vldiscovery": Machine("cortex-m3", ((0x0800_0000, 128 * _K), (0, 128 * _K), (0x2000_0000, 8 * _K))),
-    "lm3s6965evb": Machine("cortex-m3", ((0, 256 * _K), (0x2000_0000, 64 * _K))),
-    "netduino2": Machine("cortex-m3", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 128 * _K))),
-    "mps2-an385": Machine("cortex-m3", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
-    "netduinoplus2": Machine("cortex-m4", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 192 * _K))),
-    "mps2-an386": Machine("cortex-m4", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
-    "mps2-an500": Machine("cortex-m7", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x6000_0000, 16 * _M))),
-    "mps2-an505": Machine(
-        "cortex-m33", ((0x1000_0000, 4 * _M), (0x3800_0000, 4 * _M), (0x3000_0000, 128 * _K), (0x8000_0000, 16 * _M))
-    ),
-    "mps3-an547": Machine(
-        "cortex-m55", ((0, 512 * _K), (0x2000_0000, 512 * _K), (0x2100_0000, 4 * _M), (0x6000_0000, 256 * _M))
-    ),
-}
-
-_STARTS: Mapping[str, int] = {"mps2-an505": 0x1000_0000}
-"""Where the core looks for its vector table, if not at 0."""
 
 _PROBE_HEADER = struct.Struct("<8sQQQII")
 _STRAY, _PASS = struct.Struct("<IIIIQ"), struct.Struct("<QQ")
@@ -84,18 +54,18 @@ class QemuSystemEngine:
 
     def refusal(self, job: FirmwareJob) -> str | None:
         """See `FirmwareEngine.refusal`."""
-        return None if machine_for(job) else _refusal(job)
+        return None if machine_for(job) else no_machine(job)
 
     def command(self, job: FirmwareJob, files: Path) -> tuple[str, ...]:
         """The command line that `run` uses; ``files`` is the folder of its socket."""
         machine = machine_for(job)
         if machine is None:
-            raise HostError(_refusal(job), hint="use --engine renode")
+            raise HostError(no_machine(job), hint="use --engine renode")
         probe = [f"out={job.run_dir / 'probe'}", *(f"mark={address:x}" for address in job.marks.values())]
         probe += [f"allow={s.start:x}-{s.end:x}{'' if s.writable else '-r'}" for s in job.allowed]
         plugin = ",".join(part.replace(",", ",,") for part in (str(native.probe(host_architecture())), *probe))
         words = [*self._emulator.program("qemu-system-arm"), "-machine", machine, "-nographic", "-monitor", "none"]
-        words += ["-no-reboot", "-S", "-icount", f"shift={_ICOUNT_SHIFT},sleep=off", "-plugin", plugin]
+        words += ["-no-reboot", "-no-shutdown", "-S", "-icount", f"shift={_ICOUNT_SHIFT},sleep=off", "-plugin", plugin]
         words += ["-chardev", f"socket,id=gdb,server=on,wait=off,path={_quoted(files / 'gdb')}", "-gdb", "chardev:gdb"]
         words += ["-semihosting-config", "enable=on,target=gdb"]
         for number in range(3):
@@ -148,8 +118,8 @@ class QemuSystemEngine:
         machine = machine_for(job) or job.emulation.model
         differs = job.emulation.differs
         if machine != job.emulation.model:
-            stands = f"QEMU's {machine} stands for the board, not its {job.emulation.model}: it has memory where this "
-            differs = (f"{stands}program lies", *differs)
+            stands = f"QEMU's {machine} ({MACHINES[machine].core}) stands for the board, not {job.emulation.model}: "
+            differs = (f"{stands}it has memory where this program lies", *differs)
         passes = counted.passes
         if found.at_end and counted.instructions is not None:  # the core stopped before the plugin saw the last mark
             passes += tuple((n, counted.instructions) for n, address in job.marks.items() if address == job.stop_at)
@@ -169,37 +139,10 @@ class QemuSystemEngine:
             machine=machine,
             differs=differs,
             seconds=seconds,
+            exception=found.exception,
+            lacks=lacking(job, machine),
             words=lockup[1] if lockup else words.strip() if found.stop.kind == "gone" else "",
         )
-
-
-def machine_for(job: FirmwareJob) -> str | None:
-    """The machine that the board's spec names, or another one of the same core, in which the whole program has a place.
-
-    None when there is none.
-    """
-    named = MACHINES.get(job.emulation.model)
-    others = [name for name, machine in MACHINES.items() if named and machine.core == named.core]
-    return next((name for name in (job.emulation.model, *others) if name in MACHINES and _holds(name, job)), None)
-
-
-def _holds(name: str, job: FirmwareJob) -> bool:
-    memory = MACHINES[name].memory
-    wanted = [(s.address, s.size_bytes) for s in job.firmware.segments]
-    wanted += [(s.stored_at, len(s.data)) for s in job.firmware.segments if s.data]
-    wanted += [(job.firmware.initial_stack - 4, 4)]
-    wanted += [(address, len(data)) for address, data in (job.loads or {}).items()]
-    return all(any(first <= at and at + size <= first + room for first, room in memory) for at, size in wanted)
-
-
-def _refusal(job: FirmwareJob) -> str:
-    core = MACHINES[job.emulation.model].core if job.emulation.model in MACHINES else job.board.cpu.core
-    places = {address & ~0xFFF for s in job.firmware.segments for address in (s.address, s.stored_at)}
-    return (
-        f"QEMU 7.2 has no machine with a {core} and memory for this program, which lies at "
-        f"{', '.join(f'{place:#010x}' for place in sorted(places))} with its stack below "
-        f"{job.firmware.initial_stack:#010x}"
-    )
 
 
 class _Watch:
@@ -226,6 +169,7 @@ class _Found:
     stop: Stop
     at_end: bool = False
     fault: Fault | None = None
+    exception: int = 0
     pc: int | None = None
     ram: Mapping[int, bytes] | None = None
 
@@ -236,6 +180,8 @@ class _Found:
             return "stop"
         if self.stop.kind == "ended":
             return "exit"
+        if self.stop.kind == "reset":
+            return "reset"
         if self.stop.kind == "asked":
             return "flood" if watch.flooded else "timeout"
         return "abort"
@@ -259,11 +205,11 @@ class _Session:
             if stop.kind in {"ended", "gone"}:
                 return _Found(stop)
             pc, exception = remote.register(15), remote.xpsr() & 0x1FF
-            found = _Found(stop, pc=pc)
+            found = _Found(stop, pc=pc, exception=exception)
             if 3 <= exception <= 7 and (pc in job.firmware.handlers.values() or stop.kind == "asked"):
                 found.fault = self._fault(exception, entered=pc in job.firmware.handlers.values())
             found.at_end = pc == job.stop_at
-            if found.fault or found.at_end or stop.kind == "asked":
+            if found.fault or found.at_end or stop.kind in {"asked", "reset"}:
                 found.ram = self._dump()
                 return found
             if pc not in calls:
@@ -286,10 +232,13 @@ class _Session:
         """A table that is not where the core looks for it: the boot loader that starts such a program is not here."""
         firmware = self._job.firmware
         name = machine_for(self._job) or ""
-        if self._remote.read_memory(_STARTS.get(name, 0), 8) != self._remote.read_memory(firmware.vectors, 8):
+        if self._job.board.cpu.core in UNALIGNED_TRAPS:
+            self._remote.write_memory(0xE000ED14, (self._remote.read_word(0xE000ED14) | 1 << 3).to_bytes(4, "little"))
+        if self._remote.read_memory(STARTS.get(name, 0), 8) != self._remote.read_memory(firmware.vectors, 8):
             self._remote.write_memory(0xE000ED08, firmware.vectors.to_bytes(4, "little"))
             self._remote.set_register(13, firmware.initial_stack)
             self._remote.set_register(15, firmware.reset)
+            self._remote.set_thumb_state()  # reset took it from a table that is not there
 
     def _dump(self) -> Mapping[int, bytes]:
         return {span.start: self._remote.read_memory(span.start, span.end - span.start) for span in self._job.painted}

@@ -1,0 +1,101 @@
+"""QEMU 7.2's machines with a Cortex-M core, and which of them can stand for a board while a program runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sandbox.microcontroller.board import Core
+from sandbox.microcontroller.job import FirmwareJob
+
+_M, _K = 1 << 20, 1 << 10
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A board that QEMU 7.2 knows: its core, and (first address, bytes) of its memory, as ``info mtree`` lists it."""
+
+    core: Core
+    memory: tuple[tuple[int, int], ...]
+
+
+MACHINES: Mapping[str, Machine] = {
+    "microbit": Machine("cortex-m0", ((0, 256 * _K), (0x2000_0000, 16 * _K))),
+    "stm32vldiscovery": Machine("cortex-m3", ((0x0800_0000, 128 * _K), (0, 128 * _K), (0x2000_0000, 8 * _K))),
+    "lm3s6965evb": Machine("cortex-m3", ((0, 256 * _K), (0x2000_0000, 64 * _K))),
+    "netduino2": Machine("cortex-m3", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 128 * _K))),
+    "mps2-an385": Machine("cortex-m3", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
+    "netduinoplus2": Machine("cortex-m4", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 192 * _K))),
+    "mps2-an386": Machine("cortex-m4", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
+    "mps2-an500": Machine("cortex-m7", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x6000_0000, 16 * _M))),
+    "mps2-an505": Machine(
+        "cortex-m33", ((0x1000_0000, 4 * _M), (0x3800_0000, 4 * _M), (0x3000_0000, 128 * _K), (0x8000_0000, 16 * _M))
+    ),
+    "mps3-an547": Machine(
+        "cortex-m55", ((0, 512 * _K), (0x2000_0000, 512 * _K), (0x2100_0000, 4 * _M), (0x6000_0000, 256 * _M))
+    ),
+}
+
+STARTS: Mapping[str, int] = {"mps2-an505": 0x1000_0000}
+"""Where the core looks for its vector table, if not at 0."""
+
+UNALIGNED_TRAPS: frozenset[Core] = frozenset({"cortex-m0", "cortex-m0+"})
+"""Cores that fault at every unaligned access; a larger one that stands for them is told to (CCR.UNALIGN_TRP)."""
+
+_OTHERS: Mapping[Core, tuple[Core, ...]] = {
+    "cortex-m0": ("cortex-m3", "cortex-m4"),
+    "cortex-m3": ("cortex-m4",),
+    "cortex-m7": ("cortex-m4",),
+}
+"""Cores that run another one's programs, instruction by instruction. An M33's have other exceptions: none stands for
+it."""
+_NEWER_THAN_M4 = "those of FPv5 (double precision, VSEL, VMAXNM, VRINT, VCVTA)"
+
+
+def machine_for(job: FirmwareJob) -> str | None:
+    """The machine that the board's spec names, or another one of the same core, or of a core that runs its programs, in
+    which the whole program has a place. None when there is none."""
+    return next((name for name in _candidates(job) if _holds(name, job)), None)
+
+
+def lacking(job: FirmwareJob, machine: str) -> str | None:
+    """Instructions of the board's core that the machine's has not; None where it has all."""
+    newer = job.board.cpu.core == "cortex-m7" and MACHINES[machine].core == "cortex-m4"
+    return _NEWER_THAN_M4 if newer and job.firmware.fpu != "none" else None
+
+
+def no_machine(job: FirmwareJob) -> str:
+    """Why no machine can stand for the board, and what memory those have that come nearest."""
+    places = {address & ~0xFFF for s in job.firmware.segments for address in (s.address, s.stored_at)}
+    core = MACHINES[job.emulation.model].core if job.emulation.model in MACHINES else job.board.cpu.core
+    lies = (
+        f"{', '.join(f'{place:#010x}' for place in sorted(places))} with its stack below "
+        f"{job.firmware.initial_stack:#010x}"
+    )
+    there = "; ".join(
+        f"{name} has {' and '.join(f'{first:#010x} to {first + size:#010x}' for first, size in MACHINES[name].memory)}"
+        for name in _candidates(job)
+        if any(first <= job.firmware.reset < first + size for first, size in MACHINES[name].memory)
+    )
+    return (
+        f"QEMU 7.2 has no machine with a {core} and memory for this program, which lies at {lies}"
+        f"{f' ({there})' if there else ''}"
+    )
+
+
+def _candidates(job: FirmwareJob) -> tuple[str, ...]:
+    named = MACHINES.get(job.emulation.model)
+    if named is None:
+        return ()
+    cores = (named.core, *_OTHERS.get(named.core, ()))
+    same = [name for core in cores for name, machine in MACHINES.items() if machine.core == core]
+    return tuple(dict.fromkeys((job.emulation.model, *same)))
+
+
+def _holds(name: str, job: FirmwareJob) -> bool:
+    memory = MACHINES[name].memory
+    wanted = [(s.address, s.size_bytes) for s in job.firmware.segments]
+    wanted += [(s.stored_at, len(s.data)) for s in job.firmware.segments if s.data]
+    wanted += [(job.firmware.initial_stack - 4, 4)]
+    wanted += [(address, len(data)) for address, data in (job.loads or {}).items()]
+    return all(any(first <= at and at + size <= first + room for first, room in memory) for at, size in wanted)
