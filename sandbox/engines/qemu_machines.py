@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sandbox.microcontroller.board import Core
-from sandbox.microcontroller.job import FirmwareJob
+from sandbox.microcontroller.job import FirmwareJob, Span
 
 _M, _K = 1 << 20, 1 << 10
 
@@ -17,15 +17,17 @@ class Machine:
 
     core: Core
     memory: tuple[tuple[int, int], ...]
+    alias: tuple[int, int] | None = None
+    """Where the first of ``memory`` is found a second time."""
 
 
 MACHINES: Mapping[str, Machine] = {
     "microbit": Machine("cortex-m0", ((0, 256 * _K), (0x2000_0000, 16 * _K))),
-    "stm32vldiscovery": Machine("cortex-m3", ((0x0800_0000, 128 * _K), (0, 128 * _K), (0x2000_0000, 8 * _K))),
+    "stm32vldiscovery": Machine("cortex-m3", ((0x0800_0000, 128 * _K), (0x2000_0000, 8 * _K)), alias=(0, 128 * _K)),
     "lm3s6965evb": Machine("cortex-m3", ((0, 256 * _K), (0x2000_0000, 64 * _K))),
-    "netduino2": Machine("cortex-m3", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 128 * _K))),
+    "netduino2": Machine("cortex-m3", ((0x0800_0000, _M), (0x2000_0000, 128 * _K)), alias=(0, _M)),
     "mps2-an385": Machine("cortex-m3", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
-    "netduinoplus2": Machine("cortex-m4", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 192 * _K))),
+    "netduinoplus2": Machine("cortex-m4", ((0x0800_0000, _M), (0x2000_0000, 192 * _K)), alias=(0, _M)),
     "mps2-an386": Machine("cortex-m4", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
     "mps2-an500": Machine("cortex-m7", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x6000_0000, 16 * _M))),
     "mps2-an505": Machine(
@@ -64,6 +66,14 @@ def lacking(job: FirmwareJob, machine: str) -> str | None:
     return _NEWER_THAN_M4 if newer and job.firmware.fpu != "none" else None
 
 
+def present(name: str, spans: Iterable[Span]) -> tuple[Span, ...]:
+    """What of these stretches of a board's memory the machine has, too: painting its alias of flash would destroy the
+    program."""
+    memory = MACHINES[name].memory
+    parts = [(max(s.start, first), min(s.end, first + size)) for s in spans for first, size in memory]
+    return tuple(Span(start=start, end=end) for start, end in parts if start < end)
+
+
 def no_machine(job: FirmwareJob) -> str:
     """Why no machine can stand for the board, and what memory those have that come nearest."""
     places = {address & ~0xFFF for s in job.firmware.segments for address in (s.address, s.stored_at)}
@@ -72,15 +82,18 @@ def no_machine(job: FirmwareJob) -> str:
         f"{', '.join(f'{place:#010x}' for place in sorted(places))} with its stack below "
         f"{job.firmware.initial_stack:#010x}"
     )
-    there = "; ".join(
-        f"{name} has {' and '.join(f'{first:#010x} to {first + size:#010x}' for first, size in MACHINES[name].memory)}"
-        for name in _candidates(job)
-        if any(first <= job.firmware.reset < first + size for first, size in MACHINES[name].memory)
-    )
+    near = [
+        name for name in _candidates(job) if present(name, [Span(start=job.firmware.reset, end=job.firmware.reset + 2)])
+    ]
+    there = "; ".join(f"{name} has {_ranges(MACHINES[name])}" for name in near)
     return (
         f"QEMU 7.2 has no machine with a {core} and memory for this program, which lies at {lies}"
         f"{f' ({there})' if there else ''}"
     )
+
+
+def _ranges(machine: Machine) -> str:
+    return ", ".join(f"{first:#010x} to {first + size:#010x}" for first, size in machine.memory)
 
 
 def _candidates(job: FirmwareJob) -> tuple[str, ...]:
@@ -93,7 +106,8 @@ def _candidates(job: FirmwareJob) -> tuple[str, ...]:
 
 
 def _holds(name: str, job: FirmwareJob) -> bool:
-    memory = MACHINES[name].memory
+    machine = MACHINES[name]
+    memory = (*machine.memory, *([] if machine.alias is None else [machine.alias]))
     wanted = [(s.address, s.size_bytes) for s in job.firmware.segments]
     wanted += [(s.stored_at, len(s.data)) for s in job.firmware.segments if s.data]
     wanted += [(job.firmware.initial_stack - 4, 4)]

@@ -27,8 +27,8 @@ from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, PAINT, Ended, Fau
 from .base import Cancelled, Problem
 from .gdb_remote import GdbRemote, Stop
 from .guard import Guard
-from .qemu_machines import MACHINES, STARTS, UNALIGNED_TRAPS, lacking, machine_for, no_machine
-from .semihosting import calls_in, serve
+from .qemu_machines import MACHINES, STARTS, UNALIGNED_TRAPS, lacking, machine_for, no_machine, present
+from .semihosting import Semihosting, calls_in
 
 _PROBE_HEADER = struct.Struct("<8sQQQII")
 _STRAY, _PASS = struct.Struct("<IIIIQ"), struct.Struct("<QQ")
@@ -192,12 +192,14 @@ class _Session:
 
     def __init__(self, job: FirmwareJob, remote: GdbRemote, watch: _Watch) -> None:
         self._job, self._remote, self._watch = job, remote, watch
+        self._machine = machine_for(job) or job.emulation.model
+        self._painted = present(self._machine, job.painted)
 
     def run(self) -> _Found:
         job, remote = self._job, self._remote
         self._paint()
         self._start()
-        calls = set(calls_in(job.firmware))
+        calls, semihosting = set(calls_in(job.firmware)), Semihosting(remote, self._watch.printed)
         for address in {*job.firmware.handlers.values(), *calls, *([] if job.stop_at is None else [job.stop_at])}:
             remote.set_breakpoint(address)
         while True:
@@ -214,14 +216,14 @@ class _Session:
                 return found
             if pc not in calls:
                 remote.step()
-            elif (status := serve(remote, self._watch.printed)) is not None:
+            elif (status := semihosting.serve()) is not None:
                 found.stop, found.ram = Stop(kind="ended", status=status), self._dump()
                 return found
 
     def _paint(self) -> None:
         loaded = [(s.stored_at, s.stored_at + len(s.data)) for s in self._job.firmware.segments if s.data]
         loaded += [(at, at + len(data)) for at, data in (self._job.loads or {}).items()]
-        for span in self._job.painted:
+        for span in self._painted:
             at = span.start
             for first, end in sorted((first, end) for first, end in loaded if first < span.end and end > span.start):
                 self._remote.write_memory(at, bytes([PAINT]) * max(0, first - at))
@@ -231,17 +233,16 @@ class _Session:
     def _start(self) -> None:
         """A table that is not where the core looks for it: the boot loader that starts such a program is not here."""
         firmware = self._job.firmware
-        name = machine_for(self._job) or ""
         if self._job.board.cpu.core in UNALIGNED_TRAPS:
             self._remote.write_memory(0xE000ED14, (self._remote.read_word(0xE000ED14) | 1 << 3).to_bytes(4, "little"))
-        if self._remote.read_memory(STARTS.get(name, 0), 8) != self._remote.read_memory(firmware.vectors, 8):
+        if self._remote.read_memory(STARTS.get(self._machine, 0), 8) != self._remote.read_memory(firmware.vectors, 8):
             self._remote.write_memory(0xE000ED08, firmware.vectors.to_bytes(4, "little"))
             self._remote.set_register(13, firmware.initial_stack)
             self._remote.set_register(15, firmware.reset)
             self._remote.set_thumb_state()  # reset took it from a table that is not there
 
     def _dump(self) -> Mapping[int, bytes]:
-        return {span.start: self._remote.read_memory(span.start, span.end - span.start) for span in self._job.painted}
+        return {span.start: self._remote.read_memory(span.start, span.end - span.start) for span in self._painted}
 
     def _fault(self, exception: int, *, entered: bool) -> Fault:
         remote = self._remote

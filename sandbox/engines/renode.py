@@ -22,6 +22,7 @@ from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, Ended, Fault, Fir
 from .base import Cancelled, Problem
 from .guard import Guard
 from .renode_script import LAST_WORD, Log, memory, platform, read_log, script
+from .semihosting import signed
 
 DOCKER_IMAGE = "antmicro/renode"
 OLDEST = (1, 15)
@@ -230,7 +231,8 @@ def _status(log: Log, ram: Mapping[int, bytes] | None) -> int | None:
     call, argument = log.exit_call
     if call == 0x18:
         return 0 if argument == 0x20026 else 1
-    return _word(ram, argument + 4) if _word(ram, argument) == 0x20026 else 1
+    status = _word(ram, argument + 4) if _word(ram, argument) == 0x20026 else 1
+    return None if status is None else signed(status)
 
 
 def _fault(job: FirmwareJob, log: Log, ram: Mapping[int, bytes] | None) -> Fault | None:

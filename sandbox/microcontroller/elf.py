@@ -110,6 +110,13 @@ class Firmware:
                 return f"{symbol.name}+{offset:#x}" if offset else symbol.name
         return f"{address:#010x}"
 
+    def bytes_at(self, address: int, count: int) -> bytes:
+        """What the load image has there: fewer where it ends."""
+        for segment in self.segments:
+            if 0 <= address - segment.address < len(segment.data):
+                return segment.data[address - segment.address :][:count]
+        return b""
+
     @property
     def _functions(self) -> tuple[Symbol, ...]:
         return tuple(symbol for symbol in self.symbols if symbol.kind == "function")

@@ -33,11 +33,6 @@ _CFSR = (
     (25, "divide by zero (DIVBYZERO)"),
 )
 """Bits of the Configurable Fault Status Register: Armv7-M and Armv8-M reference manuals, "CFSR"."""
-_HFSR = (
-    (1, "the vector table could not be read (VECTTBL)"),
-    (31, "breakpoint instruction without a debugger (DEBUGEVT)"),
-)
-"""Bits of the HardFault Status Register that stand for themselves; FORCED only says that CFSR has the reason."""
 _UNKNOWN_INSTRUCTION = 1 << 16 | 1 << 19
 _STACKING = 1 << 4 | 1 << 12 | 1 << 20
 
@@ -45,11 +40,6 @@ _STACKING = 1 << 4 | 1 << 12 | 1 << 20
 def cfsr_words(value: int) -> str:
     """The register's bits in words; empty when none is set."""
     return ", ".join(words for bit, words in _CFSR if value >> bit & 1)
-
-
-def hfsr_words(value: int) -> str:
-    """The same of the HardFault Status Register."""
-    return ", ".join(words for bit, words in _HFSR if value >> bit & 1)
 
 
 def findings(job: FirmwareJob, run: FirmwareRun, stack: Bounds | None, stack_used: int | None) -> Iterator[Finding]:
@@ -122,7 +112,9 @@ def _fault(firmware: Firmware, run: FirmwareRun, fault: Fault, stack: Bounds | N
     where = firmware.place(at) if at is not None else "an unknown place"
     near = "in" if fault.pc is None else "at"
     name = EXCEPTIONS.get(fault.exception, f"exception {fault.exception}")
-    reason = ", ".join(filter(None, (cfsr_words(fault.cfsr or 0), hfsr_words(fault.hfsr or 0))))
+    reason = cfsr_words(fault.cfsr or 0)
+    if not reason and fault.pc is not None and firmware.bytes_at(fault.pc, 2)[1:] == b"\xbe":
+        reason = "breakpoint instruction without a debugger (BKPT)"
     text = f"{name} {near} {where}" + (f": {reason}" if reason else "")
     if fault.address is not None:
         text += f", address {fault.address:#010x}"
