@@ -35,6 +35,7 @@ from .microcontroller.analysis import analyse as analyse_board
 from .microcontroller.board import Microcontroller, is_microcontroller
 from .microcontroller.record import has_record
 from .microcontroller.record import read_record as read_board_record
+from .microcontroller.tflm import files_in
 from .plan import ProfileRequest, choose_runtime
 from .record import ModelRecord
 from .resources import data_directory
@@ -59,7 +60,7 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
     if request.inputs not in {"random", "zeros"}:
         options["inputs"] = _sha256([Path(request.inputs)])
     if request.tflm is not None:
-        options["tflm"] = _sha256(_files(request.tflm))
+        options["tflm"] = _sha256(files_in(request.tflm))
     device: DeviceSpec | Microcontroller
     if is_microcontroller(request.device, data_directory("device_specs")):
         graph, device = microcontroller.read_request(request)

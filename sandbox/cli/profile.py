@@ -38,11 +38,13 @@ from .options import (
     OperatorIncreaseOption,
     OsOption,
     OutputOption,
+    RenodeOption,
     ReportOption,
     ReserveOption,
     RuntimeOption,
     ShapeOption,
     SwapOption,
+    TflmOption,
     ThreadsOption,
     TimeoutOption,
 )
@@ -109,15 +111,8 @@ def profile(
     end: Annotated[
         str | None, typer.Option(metavar="SYMBOL", help="With --firmware: count to here and stop. Default: bench_end.")
     ] = None,
-    renode: Annotated[
-        str | None, typer.Option(metavar="PROGRAM|docker", help="Where Renode is. Default: on PATH, else its image.")
-    ] = None,
-    tflm: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Microcontrollers: TFLM's library and headers, to run on the core. Remembered."
-        ),
-    ] = None,
+    renode: RenodeOption = None,
+    tflm: TflmOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
