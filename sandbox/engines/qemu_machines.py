@@ -56,8 +56,11 @@ _NEWER_THAN_M4 = "those of FPv5 (double precision, VSEL, VMAXNM, VRINT, VCVTA)"
 
 def machine_for(job: FirmwareJob) -> str | None:
     """The machine that the board's spec names, or another one of the same core, or of a core that runs its programs, in
-    which the whole program has a place. None when there is none."""
-    return next((name for name in _candidates(job) if _holds(name, job)), None)
+    which the whole program has a place; rather one that has all of the RAM that its stack lies in, for heap and all
+    else that the file does not tell of. None when there is none."""
+    able = [name for name in _candidates(job) if _holds(name, job)]
+    stack = [s for s in job.painted if s.start < job.firmware.initial_stack <= s.end]
+    return next(iter([name for name in able if set(stack) <= set(present(name, stack))] or able), None)
 
 
 def lacking(job: FirmwareJob, machine: str) -> str | None:
