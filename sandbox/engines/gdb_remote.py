@@ -24,6 +24,7 @@ _SHUT_DOWN = "03"
 """The stub's signal for a machine that has shut down: SIGQUIT."""
 _REFUSED = "F-1,d"
 """EACCES: a program in an emulator gets at no file of this host."""
+_STR_R1_AT_R0 = bytes.fromhex("0160")
 _MRS_R0_PSP = bytes.fromhex("eff30980")
 
 
@@ -98,6 +99,21 @@ class GdbRemote:
         finally:
             self.write_memory(pc, there)
             self.set_register(0, r0)
+            self.set_register(15, pc)
+
+    def store_by_core(self, address: int, value: int) -> None:
+        """Write a register of the core's own, which this stub does not reach: the program is lent an instruction."""
+        pc, r0, r1 = self.register(15), self.register(0), self.register(1)
+        there = self.read_memory(pc, 2)
+        self.write_memory(pc, _STR_R1_AT_R0)
+        try:
+            self.set_register(0, address)
+            self.set_register(1, value)
+            self._ask("vCont;s")
+        finally:
+            self.write_memory(pc, there)
+            self.set_register(0, r0)
+            self.set_register(1, r1)
             self.set_register(15, pc)
 
     def set_breakpoint(self, address: int) -> None:

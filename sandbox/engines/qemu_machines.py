@@ -41,8 +41,7 @@ MACHINES: Mapping[str, Machine] = {
 STARTS: Mapping[str, int] = {"mps2-an505": 0x1000_0000}
 """Where the core looks for its vector table, if not at 0."""
 
-UNALIGNED_TRAPS: frozenset[Core] = frozenset({"cortex-m0", "cortex-m0+"})
-"""Cores that fault at every unaligned access; a larger one that stands for them is told to (CCR.UNALIGN_TRP)."""
+_SMALL: frozenset[Core] = frozenset({"cortex-m0", "cortex-m0+"})
 
 _OTHERS: Mapping[Core, tuple[Core, ...]] = {
     "cortex-m0": ("cortex-m3", "cortex-m4"),
@@ -61,6 +60,11 @@ def machine_for(job: FirmwareJob) -> str | None:
     able = [name for name in _candidates(job) if _holds(name, job)]
     stack = [s for s in job.painted if s.start < job.firmware.initial_stack <= s.end]
     return next(iter([name for name in able if set(stack) <= set(present(name, stack))] or able), None)
+
+
+def traps_unaligned(job: FirmwareJob, machine: str) -> bool:
+    """Whether the machine's core must be told to fault at unaligned accesses (CCR.UNALIGN_TRP), as the board's does."""
+    return job.board.cpu.core in _SMALL and MACHINES[machine].core not in _SMALL
 
 
 def lacking(job: FirmwareJob, machine: str) -> str | None:

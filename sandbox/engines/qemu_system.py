@@ -27,9 +27,10 @@ from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, PAINT, Ended, Fau
 from .base import Cancelled, Problem
 from .gdb_remote import GdbRemote, Stop
 from .guard import Guard
-from .qemu_machines import MACHINES, STARTS, UNALIGNED_TRAPS, lacking, machine_for, no_machine, present
+from .qemu_machines import MACHINES, STARTS, lacking, machine_for, no_machine, present, traps_unaligned
 from .semihosting import Semihosting, calls_in
 
+_VTOR, _CCR, _UNALIGN_TRP = 0xE000_ED08, 0xE000_ED14, 1 << 3
 _PROBE_HEADER = struct.Struct("<8sQQQII")
 _STRAY, _PASS = struct.Struct("<IIIIQ"), struct.Struct("<QQ")
 _MOST_STRAYS, _MOST_PASSES = 32, 16384
@@ -103,7 +104,7 @@ class QemuSystemEngine:
         words = _text(job.run_dir / "stderr.txt")
         lockup = _LOCKUP.search(words) if found.stop.kind == "gone" else None
         registers = {int(number): int(value, 16) for number, value in _DUMPED.findall(words)} if lockup else {}
-        counted = _read_probe(job)
+        counted = _read_probe(job, found.lent)
         fault, pc = found.fault, found.pc if found.pc is not None else registers.get(15)
         if lockup and 13 in registers:
             fault = Fault(
@@ -172,6 +173,8 @@ class _Found:
     exception: int = 0
     pc: int | None = None
     ram: Mapping[int, bytes] | None = None
+    lent: int = 0
+    """Instructions that were not the program's."""
 
     def ended(self, watch: _Watch) -> Ended:
         if self.fault is not None:
@@ -193,6 +196,7 @@ class _Session:
     def __init__(self, job: FirmwareJob, remote: GdbRemote, watch: _Watch) -> None:
         self._job, self._remote, self._watch = job, remote, watch
         self._machine = machine_for(job) or job.emulation.model
+        self._lent = 0
         self._painted = present(self._machine, job.painted)
 
     def run(self) -> _Found:
@@ -205,9 +209,9 @@ class _Session:
         while True:
             stop = remote.go(go_on=self._watch.go_on, write=self._watch.printed.extend)
             if stop.kind in {"ended", "gone"}:
-                return _Found(stop)
+                return _Found(stop, lent=self._lent)
             pc, exception = remote.register(15), remote.xpsr() & 0x1FF
-            found = _Found(stop, pc=pc, exception=exception)
+            found = _Found(stop, pc=pc, exception=exception, lent=self._lent)
             if 3 <= exception <= 7 and (pc in job.firmware.handlers.values() or stop.kind == "asked"):
                 found.fault = self._fault(exception, entered=pc in job.firmware.handlers.values())
             found.at_end = pc == job.stop_at
@@ -231,15 +235,19 @@ class _Session:
             self._remote.write_memory(at, bytes([PAINT]) * max(0, span.end - at))
 
     def _start(self) -> None:
-        """A table that is not where the core looks for it: the boot loader that starts such a program is not here."""
-        firmware = self._job.firmware
-        if self._job.board.cpu.core in UNALIGNED_TRAPS:
-            self._remote.write_memory(0xE000ED14, (self._remote.read_word(0xE000ED14) | 1 << 3).to_bytes(4, "little"))
-        if self._remote.read_memory(STARTS.get(self._machine, 0), 8) != self._remote.read_memory(firmware.vectors, 8):
-            self._remote.write_memory(0xE000ED08, firmware.vectors.to_bytes(4, "little"))
-            self._remote.set_register(13, firmware.initial_stack)
-            self._remote.set_register(15, firmware.reset)
-            self._remote.set_thumb_state()  # reset took it from a table that is not there
+        """What a boot loader would do for such a program, and what makes a larger core fault as the board's does."""
+        firmware, remote = self._job.firmware, self._remote
+        if remote.read_memory(STARTS.get(self._machine, 0), 8) != remote.read_memory(firmware.vectors, 8):
+            remote.set_register(13, firmware.initial_stack)
+            remote.set_register(15, firmware.reset)
+            remote.set_thumb_state()  # reset took it from a table that is not there
+            self._set(_VTOR, firmware.vectors)
+        if traps_unaligned(self._job, self._machine):
+            self._set(_CCR, remote.read_word(_CCR) | _UNALIGN_TRP)
+
+    def _set(self, register: int, value: int) -> None:
+        self._remote.store_by_core(register, value)
+        self._lent += 1
 
     def _dump(self) -> Mapping[int, bytes]:
         return {span.start: self._remote.read_memory(span.start, span.end - span.start) for span in self._painted}
@@ -280,8 +288,8 @@ class _Counted:
     block: int | None
 
 
-def _read_probe(job: FirmwareJob) -> _Counted:
-    """images/probe/probe.c has the layout."""
+def _read_probe(job: FirmwareJob, lent: int) -> _Counted:
+    """images/probe/probe.c has the layout; ``lent`` instructions of the start do not count."""
     try:
         content = (job.run_dir / "probe").read_bytes()
         magic, instructions, passes, _other, strays, block = _PROBE_HEADER.unpack_from(content)
@@ -295,8 +303,8 @@ def _read_probe(job: FirmwareJob) -> _Counted:
         found.append(Stray(pc=pc, address=address, size_bytes=size, store=bool(store), times=times))
     at += _MOST_STRAYS * _STRAY.size
     kept = [_PASS.unpack_from(content, at + index * _PASS.size) for index in range(min(passes, _MOST_PASSES))]
-    marks = tuple((names[mark], count) for count, mark in kept)
-    return _Counted(instructions, marks, max(0, passes - _MOST_PASSES), tuple(found), block)
+    marks = tuple((names[mark], count - lent) for count, mark in kept)
+    return _Counted(instructions - lent, marks, max(0, passes - _MOST_PASSES), tuple(found), block)
 
 
 def _console(job: FirmwareJob, printed: bytes) -> str:

@@ -256,9 +256,15 @@ def test_an_end_that_no_board_would_take_for_a_good_one(qemu: Bench, fate: str, 
 @pytest.mark.engine("qemu-system")
 def test_a_program_behind_a_boot_loader_starts(qemu: Bench) -> None:
     """Where the core looks for its vector table, there is none: the boot loader is not part of the file."""
-    result = qemu.profile("NONE", made_up=board(flash=(0x0800_C000, 64 << 10)))
+    made_up = board(flash=(0x0800_C000, 64 << 10))
+    result = qemu.profile("NONE", made_up=made_up)
     assert result.run is not None
     assert result.run.instructions.model_dump()["value"] == BETWEEN_SYMBOLS
+    usual = qemu.profile("NONE").run
+    assert usual is not None
+    assert result.run.all_instructions == usual.all_instructions, "what was lent to it is not counted"
+    kind, text = only_finding(qemu.profile("DIVIDE", made_up=made_up))
+    assert (kind, text.partition(" at ")[0]) == ("fault", "HardFault"), "its own table has the handler"
 
 
 @pytest.mark.engine("qemu-system")
