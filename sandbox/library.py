@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from . import compare as comparing
-from . import parity_run, pipeline
+from . import kept, parity_run, pipeline
 from .comparison import Comparison
 from .engines.base import EngineName
 from .engines.guard import guard
@@ -40,6 +40,7 @@ def profile(
     latency_budget: str | None = None,
     timeout: str = "10min",
     run_dir: Path | str | None = None,
+    fresh: bool = False,
     parity: bool = False,
     parity_operators: bool = False,
     parity_reference: Path | str | None = None,
@@ -47,10 +48,11 @@ def profile(
 ) -> Result:
     """Run a model on an emulated device, as ``edge-sandbox profile`` does, and return the result document.
 
-    Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. ``run_dir``: where to keep the
-    run, or with ``engine="replay"`` the kept run to judge again. ``parity``: compare the outputs with this host's build
-    and with reference kernels; ``parity_operators``: and name the first operator that departs; ``parity_reference``:
-    right outputs, as .npz. Raises `UsageError`, `DataFileError`, `HostError`.
+    Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. The very same run is not made
+    twice, unless ``fresh``. ``run_dir``: where to keep a new run, or with ``engine="replay"`` the run to judge again.
+    ``parity``: compare the outputs with this host's build and with reference kernels; ``parity_operators``: and name
+    the first operator that departs; ``parity_reference``: right outputs, as .npz.
+    Raises `UsageError`, `DataFileError`, `HostError`.
     """
     request = ProfileRequest(
         model=Path(model),
@@ -71,7 +73,8 @@ def profile(
         return pipeline.replay(request, Path(run_dir))
     with guard() as protector, _folder(run_dir) as folder:
         if not (parity or parity_operators or parity_reference is not None):
-            return pipeline.profile(request, folder, _builder(progress), protector)
+            again = fresh or run_dir is not None
+            return kept.profile(request, folder, _builder(progress), protector, fresh=again)
         compared = parity_run.ParityRequest(
             operators=parity_operators, reference=None if parity_reference is None else Path(parity_reference)
         )

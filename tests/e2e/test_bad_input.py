@@ -186,7 +186,14 @@ def test_a_full_disk(downloads_only: Path) -> None:
 @pytest.mark.engine("local")
 @pytest.mark.parametrize("command", ["profile", "ceiling"])
 def test_a_disk_too_small_for_the_run(command: str, tmp_path: Path) -> None:
-    words = (command, str(EXAMPLE_TFLITE), "--device", "rpi4b", "--quiet")
+    words = (
+        command,
+        str(EXAMPLE_TFLITE),
+        "--device",
+        "rpi4b",
+        "--quiet",
+        *(["--fresh"] if command == "profile" else []),
+    )
     done = subprocess.run(
         ["/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh", str(COMMAND), *words],
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -200,7 +207,7 @@ def test_a_disk_too_small_for_the_run(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.engine("local")
 def test_a_limit_below_what_the_guest_needs_to_start() -> None:
-    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--memory", "4M", "--quiet")
+    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--memory", "4M", "--quiet", "--fresh")
     assert done.returncode == 1, done.stderr
     words = " ".join(done.stdout.split())
     assert "at the limit of 4.19 MB" in words
@@ -220,7 +227,9 @@ def test_a_corrupt_cache(downloads_only: Path) -> None:
     assert not victim.exists(), "the next build fetches it again"
 
 
-def test_docker_that_is_not_there() -> None:
-    env = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
-    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "docker", env=env)
+@pytest.mark.parametrize("command", ["profile", "compare"])
+def test_docker_that_is_not_there(command: str, tmp_path: Path) -> None:
+    env = {"DOCKER_HOST": "unix:///nonexistent/docker.sock", "EDGE_SANDBOX_CACHE": str(tmp_path / "cache")}
+    done = edge_sandbox(command, EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "docker", env=env)
     assert_refused(done, 4, "engine docker")
+    assert not (tmp_path / "cache").exists(), "nothing was fetched or built before"

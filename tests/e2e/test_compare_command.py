@@ -6,36 +6,24 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from sandbox.comparison import Comparison
-from sandbox.resources import cache_directory
 
 from .cli import EXAMPLE_TFLITE, assert_refused, edge_sandbox
 
 ONE = (EXAMPLE_TFLITE, "--device", "rpi4b")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """The user's cache but for its kept runs: images need not be built again."""
-    folder = tmp_path_factory.mktemp("cache")
-    for name in ("images", "downloads", "derived", "guest"):
-        if (cache_directory() / name).is_dir():
-            (folder / name).symlink_to(cache_directory() / name)
-    return {"EDGE_SANDBOX_CACHE": str(folder)}
-
-
 @pytest.mark.engine("local")
-def test_runs_are_kept_and_every_format_is_made_of_them(cache: Mapping[str, str], tmp_path: Path) -> None:
-    first = edge_sandbox("compare", *ONE, "--os", "bookworm-arm64", "--format", "json", "--quiet", env=cache)
+def test_runs_are_kept_and_every_format_is_made_of_them(tmp_path: Path) -> None:
+    first = edge_sandbox("compare", *ONE, "--os", "bookworm-arm64", "--fresh", "--format", "json", "--quiet")
     assert first.returncode == 0, first.stderr
     assert [cell.cached for cell in Comparison.model_validate_json(first.stdout).cells] == [False]
     # nothing can be run now: what answers was kept
-    nothing = {**cache, "PATH": "/nonexistent"}
+    nothing = {"PATH": "/nonexistent"}
     both = ("--os", "bookworm-arm64", "--os", "bookworm-amd64")
     again = edge_sandbox("compare", *ONE, *both, "--format", "json", env=nothing)
     assert again.returncode == 5, "a cell that could not be run is no success"
@@ -55,6 +43,12 @@ def test_runs_are_kept_and_every_format_is_made_of_them(cache: Mapping[str, str]
     budget = edge_sandbox("compare", *ONE, "--latency-budget", "50ms", "--format", "json", env=nothing)
     cell = json.loads(budget.stdout)["cells"][0]
     assert "latency" in [check["id"] for check in cell["result"]["checks"]], "asked of the kept run"
+    alone = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", env=nothing)
+    assert alone.returncode == 0, alone.stderr
+    started = json.loads(first.stdout)["cells"][0]["result"]["started"]
+    words = f"nothing was run: this is the run of {started}; --fresh runs anew"
+    assert alone.stderr == f"edge-sandbox: {words}\n"
+    assert f"the kept run of {started}" in alone.stdout
     freed = edge_sandbox("images", "prune", "--help")
     assert "--runs" in freed.stdout
 

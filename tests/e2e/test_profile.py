@@ -29,7 +29,7 @@ def _model(folder: Path, name: str) -> Path:
 
 def _profile(model: Path, device: str, *options: str | Path, code: int = 0) -> dict[str, Any]:
     """The JSON document of a profile that ended with ``code`` and said nothing but progress on stderr."""
-    done = edge_sandbox("profile", model, "--device", device, "--format", "json", "--quiet", *options)
+    done = edge_sandbox("profile", model, "--device", device, "--format", "json", "--quiet", "--fresh", *options)
     assert done.returncode == code, done.stdout + done.stderr
     assert done.stderr == ""
     document: dict[str, Any] = json.loads(done.stdout)
@@ -236,7 +236,7 @@ def _interrupted(tmp_path: Path, options: list[str], number: signal.Signals, cod
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     before = _cgroups()
-    argv = [str(COMMAND), "profile", str(EXAMPLE_TFLITE), "--device", "rpi4b", *options]
+    argv = [str(COMMAND), "profile", str(EXAMPLE_TFLITE), "--device", "rpi4b", "--fresh", *options]
     with subprocess.Popen(
         argv, env={**os.environ, "TMPDIR": str(temporary)}, stderr=subprocess.PIPE, start_new_session=True, text=True
     ) as running:

@@ -15,7 +15,7 @@ import pytest
 from sandbox.errors import DataFileError, HostError, RunError, UsageError
 from sandbox.image.spec import load_spec
 from sandbox.reports import json
-from sandbox.resources import data_directory
+from sandbox.resources import cache_directory, data_directory
 from tests.unit.recorded import result
 
 from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, edge_sandbox
@@ -36,8 +36,18 @@ def test_the_first_command_in_a_fresh_checkout(tmp_path: Path) -> None:
         if (PROJECT / name).is_file():
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, checkout / name)
-    # the interpreter that runs the tests, as a newcomer's python3; the cache is the user's: nothing is fetched twice
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"}
+    # the interpreter that runs the tests, as a newcomer's python3; the cache is the user's but for its kept runs:
+    # nothing is fetched twice, and the run is one
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for name in ("images", "downloads", "derived", "guest"):
+        if (cache_directory() / name).is_dir():
+            (cache / name).symlink_to(cache_directory() / name)
+    environment = {
+        **os.environ,
+        "EDGE_SANDBOX_CACHE": str(cache),
+        "PATH": f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}",
+    }
     done = subprocess.run(
         ["/bin/sh", "-c", BLOCKS[0]],
         cwd=checkout,
