@@ -24,6 +24,7 @@ from .common import (
     enter_own_scope,
     image_builder,
     parse_shape,
+    printable,
     run_folder,
     write_report,
 )
@@ -186,7 +187,7 @@ def profile(
     builder = image_builder(mirror, progress)
     with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
         if dry_run:
-            write_report(_planned(request, folder, builder, protector), output)
+            write_report(printable(_planned(request, folder, builder, protector)), output)
             return
         if parity or parity_operators or parity_reference is not None:
             from sandbox import parity_run  # noqa: PLC0415

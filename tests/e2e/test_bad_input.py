@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -226,3 +227,23 @@ def test_docker_that_is_not_there(command: str, tmp_path: Path) -> None:
     done = edge_sandbox(command, EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "docker", env=env)
     assert_refused(done, 4, "engine docker")
     assert not (tmp_path / "cache").exists(), "nothing was fetched or built before"
+
+
+@pytest.mark.parametrize("words", [("devices", "show"), ("devices", "check"), ("check", EXAMPLE_TFLITE, "--device")])
+def test_a_terminal_is_sent_no_escape_of_a_file(words: tuple[str | Path, ...], tmp_path: Path) -> None:
+    """On a real one: into a pipe, escapes are left out of what is printed in any case."""
+    spec = tmp_path / "board.toml"
+    spec.write_text('base = "rpi4b"\nname = "Board\\u001b[2J\\u009b31m"\n')
+    ours, theirs = os.openpty()
+    with subprocess.Popen([COMMAND, *words, spec], stdout=theirs, stderr=subprocess.PIPE) as running:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # nobody writes to it any more
+            while chunk := os.read(ours, 1 << 16):
+                shown += chunk
+        _output, errors = running.communicate(timeout=60)
+    os.close(ours)
+    assert (running.returncode, errors) == (0, b"")
+    assert b"Board\\x1b[2J\\x9b31m" in shown
+    assert b"\x1b[2J" not in shown
+    assert "\x9b".encode() not in shown

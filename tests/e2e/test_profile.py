@@ -212,9 +212,12 @@ def test_without_isolation_only_when_told(tmp_path: Path) -> None:
 
 @pytest.mark.engine("local")
 def test_dry_run_shows_the_plan_and_runs_nothing(tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--dry-run", "--run-dir", run_dir)
+    run_dir, model = tmp_path / "run", tmp_path / "bell\x07.tflite"
+    model.write_bytes(EXAMPLE_TFLITE.read_bytes())
+    done = edge_sandbox("profile", model, "--device", "rpi4b", "--dry-run", "--run-dir", run_dir)
     assert done.returncode == 0
+    assert "bell\\x07.tflite" in done.stdout
+    assert "\x07" not in done.stdout
     for word in ("--unshare-all", "-cpu cortex-a72", "massif-arm64-linux", "# operators:", "runner.py"):
         assert word in done.stdout
     assert not list(run_dir.rglob("outcome.json"))
