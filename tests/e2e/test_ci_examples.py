@@ -109,6 +109,22 @@ def test_the_action_ends_where_there_is_no_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.subprocess
+def test_arguments_may_have_several_lines(tmp_path: Path) -> None:
+    done, said, _folder = _profile(tmp_path, arguments=f"{REPLAYED}\n--max-memory-increase\n10%\n")
+    assert done.returncode == 2, "the last line counts: a threshold needs a baseline"
+    assert "--baseline" in done.stderr
+    assert said == {}
+
+
+@pytest.mark.subprocess
+def test_another_use_of_the_action_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert _profile(tmp_path)[0].returncode == 0
+    done, _said, folder = _profile(tmp_path, device="no-such-device")
+    assert done.returncode == 3
+    assert not list(folder.iterdir()), "no report of the other model"
+
+
+@pytest.mark.subprocess
 def test_inputs_are_no_code(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     done, _said, _folder = _profile(tmp_path, model=f'"; touch {mark}; "', arguments=f"$(touch {mark}) {REPLAYED}")
