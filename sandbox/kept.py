@@ -26,10 +26,10 @@ def profile(
 ) -> Result:
     """As `pipeline.profile`, unless the very same run is kept: then its result, with ``cached`` set, and nothing runs.
 
-    ``fresh``: run anyway, and keep the new run in place of the old. What is timed on this host's own core, and what
-    runs in a Renode of unknown version, is always run anew: only counts are the same each time.
+    ``fresh``: run anyway, and keep the new run in place of the old. What is timed on this host's own core is always run
+    anew, and what a Renode or a compiler of this host has a share in: their versions are not known.
     """
-    if request.engine in {"replay", "renode"}:
+    if request.engine in {"replay", "renode"} or request.tflm is not None:
         return pipeline.profile(request, run_dir, builder, protector, cancel)
     cache, key = RunCache(builder.store), run_key(request, builder)
     if key["options"]["engine"] == "native":

@@ -89,14 +89,17 @@ def test_a_budget_is_asked_of_the_kept_run(builder: ImageBuilder, tmp_path: Path
     assert (asked.cached, asked.verdict.status) == (True, "not_ready")
 
 
-@pytest.mark.parametrize("engine", ["native", "renode"])
-def test_what_is_not_counted_here_is_always_run(
-    builder: ImageBuilder, tmp_path: Path, stand_in: StandIn, engine: Any
+@pytest.mark.parametrize(
+    "change", [{"engine": "native"}, {"engine": "renode"}, {"tflm": PROJECT}], ids=["native", "renode", "tflm"]
+)
+def test_what_this_host_has_a_share_in_is_always_run(
+    builder: ImageBuilder, tmp_path: Path, stand_in: StandIn, change: dict[str, Any]
 ) -> None:
-    request = replace(REQUEST, engine=engine)
+    request = replace(REQUEST, **change)
     for _ in range(2):
         assert not profile(request, builder, tmp_path, stand_in).cached
     assert stand_in.runs == 2
+    assert not list(RunCache(builder.store).runs())
 
 
 def test_a_board_of_which_nothing_was_learned_is_run_again(
