@@ -169,11 +169,11 @@ def test_an_operator_that_the_build_lacks(tmp_path: Path) -> None:
 
 @pytest.mark.engine("local")
 def test_an_illegal_instruction_is_a_verdict() -> None:
-    # onnxruntime #23957: 1.21.0 dies on import on a Pi 4, and only there; emulators' default core hides it
+    # onnxruntime #23957: 1.21.0 dies on import on a Pi 4, and emulators' default core hides it; that it lives on a
+    # Pi 5 is the control of the case a1_half_precision in tests/field_failures
     broken = _profile(EXAMPLE_ONNX, "rpi4b", "--runtime", "onnxruntime@1.21.0", code=1)
     assert _check(broken, "cpu")["status"] == "fail"
     assert "illegal instruction during import" in broken["verdict"]["reasons"][0]
-    assert _profile(EXAMPLE_ONNX, "rpi5", "--runtime", "onnxruntime@1.21.0")["verdict"]["status"] == "ready"
 
 
 @pytest.mark.engine("local")
