@@ -6,13 +6,25 @@ import csv
 import io
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from sandbox.comparison import Comparison
+from tests import zoo
 
-from .cli import EXAMPLE_TFLITE, assert_refused, edge_sandbox
+from .cli import (
+    COMMAND,
+    EXAMPLE_TFLITE,
+    TIMEOUT_SECONDS,
+    assert_refused,
+    cache_without_runs,
+    edge_sandbox,
+    mentioning,
+    wait_for,
+)
 
 ONE = (EXAMPLE_TFLITE, "--device", "rpi4b")
 LOCAL = (*ONE, "--engine", "local")
@@ -52,6 +64,37 @@ def test_runs_are_kept_and_every_format_is_made_of_them(tmp_path: Path) -> None:
     assert f"the kept run of {started}" in alone.stdout
     freed = edge_sandbox("images", "prune", "--help")
     assert "--runs" in freed.stdout
+
+
+@pytest.mark.engine("local")
+def test_what_was_done_before_an_interruption_is_kept(tmp_path: Path) -> None:
+    """One cell ends at once, for want of an operator; the other never does."""
+    models = [tmp_path / name for name in ("custom_op_FlexRFFT.tflite", "endless_model.onnx")]
+    for model in models:
+        model.write_bytes(zoo.make(model.name))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    cache = cache_without_runs(tmp_path / "cache")
+    options = ("--device", "rpi4b", "--engine", "local")
+    with subprocess.Popen(
+        [COMMAND, "compare", *models, *options],
+        env={**os.environ, **cache, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as running:
+        wait_for(lambda: next((tmp_path / "cache" / "runs").glob("*/key.json"), None), TIMEOUT_SECONDS)
+        wait_for(lambda: [line for line in mentioning(str(models[1])) if "--ro-bind" in line], TIMEOUT_SECONDS)
+        running.send_signal(signal.SIGINT)
+        output, errors = running.communicate(timeout=TIMEOUT_SECONDS)
+    assert (running.returncode, output) == (130, "")
+    assert errors.splitlines()[-1] == "edge-sandbox: interrupted; nothing was left running"
+    wait_for(lambda: not list(temporary.iterdir()) and not mentioning(str(temporary)))
+    rest = edge_sandbox("compare", models[0], *options, "--format", "json", env={**cache, "PATH": "/nonexistent"})
+    assert rest.returncode == 1, rest.stderr
+    (cell,) = Comparison.model_validate_json(rest.stdout).cells
+    assert (cell.cached, cell.status) == (True, "not_ready"), "only the rest would be run"
 
 
 @pytest.mark.subprocess

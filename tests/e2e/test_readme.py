@@ -15,10 +15,10 @@ import pytest
 from sandbox.errors import DataFileError, HostError, RunError, UsageError
 from sandbox.image.spec import load_spec
 from sandbox.reports import json
-from sandbox.resources import cache_directory, data_directory
+from sandbox.resources import data_directory
 from tests.unit.recorded import result
 
-from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, edge_sandbox
+from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, cache_without_runs, edge_sandbox
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -38,14 +38,9 @@ def test_the_first_command_in_a_fresh_checkout(tmp_path: Path) -> None:
             shutil.copy2(PROJECT / name, checkout / name)
     # the interpreter that runs the tests, as a newcomer's python3; the cache is the user's but for its kept runs:
     # nothing is fetched twice, and the run is one
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    for name in ("images", "downloads", "derived", "guest"):
-        if (cache_directory() / name).is_dir():
-            (cache / name).symlink_to(cache_directory() / name)
     environment = {
         **os.environ,
-        "EDGE_SANDBOX_CACHE": str(cache),
+        **cache_without_runs(tmp_path / "cache"),
         "PATH": f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}",
     }
     done = subprocess.run(
