@@ -55,8 +55,10 @@ def load_plans(path: Path) -> tuple[CountPlan, ...]:
         document = tomllib.loads(path.read_text())
         lists: dict[str, list[str]] = document.get("lists", {})
         plans = tuple(CountPlan.model_validate(table) for table in document.get("counts", []))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = first_problem(error) if isinstance(error, ValidationError) else error
+        if isinstance(error, (TypeError, AttributeError)):
+            reason = "lists is one table, counts are several: [lists] and [[counts]]"
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error
     return tuple(
         plan.model_copy(
