@@ -141,12 +141,7 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     identity = rundir.write_identity(run_dir, device, os, memory.limit_bytes - memory.swap_bytes, memory.swap_bytes)
     engine = choose_engine(request, image, emulator, protector)
     if calibration is not None:
-        if engine.name == "native":
-            raise UsageError(
-                "--calibration makes times of counts, and the native engine counts nothing: it measures",
-                hint="use --engine local, or leave --calibration out",
-            )
-        (run_dir / rundir.CALIBRATION).write_text(render_calibration(calibration), encoding="utf-8")
+        keep_calibration(run_dir, calibration, engine.name)
     chosen = (name, wanted or image.lock.runtime_versions(name)[0])
     jobs = plan_jobs(
         request,
@@ -193,6 +188,16 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         ),
         traffic=static_traffic(graph, shapes, device),
     )
+
+
+def keep_calibration(run_dir: Path, calibration: Calibration, engine: EngineName) -> None:
+    """Write it into the run folder, so that the run can be judged again by it. Raises `UsageError`."""
+    if engine == "native":
+        raise UsageError(
+            "--calibration makes times of counts, and the native engine counts nothing: it measures",
+            hint="use --engine local, or leave --calibration out",
+        )
+    (run_dir / rundir.CALIBRATION).write_text(render_calibration(calibration), encoding="utf-8")
 
 
 def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
