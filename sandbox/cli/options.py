@@ -60,4 +60,5 @@ TflmOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Microcontrollers: TFLM's library and headers, to run on the core. Remembered."),
 ]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Run also what was run before.")]
 OutputOption = Annotated[Path | None, typer.Option(help="Write the report to this file instead.")]
