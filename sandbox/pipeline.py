@@ -294,7 +294,10 @@ def run_jobs(
 
 
 def replay(request: ProfileRequest, run_dir: Path) -> Result:
-    """The result of a recorded run folder, provided that it is of this model and device."""
+    """The result of a recorded run folder, provided that it is of this model and device.
+
+    A latency budget or calibration of ``request`` takes the place of the recorded one.
+    """
     record = rundir.read_record(run_dir)
     graph = read_model(request.model)
     for what, asked, recorded in (
@@ -305,6 +308,8 @@ def replay(request: ProfileRequest, run_dir: Path) -> Result:
             raise DataFileError(
                 f"{run_dir} was recorded for another {what}: {recorded}, not {asked}", hint="record it again"
             )
+    if request.latency_budget_seconds is not None:
+        record = record.model_copy(update={"latency_budget_seconds": request.latency_budget_seconds})
     return analyse(run_dir, record, _named_calibration(request))
 
 

@@ -93,7 +93,9 @@ def replay(request: ProfileRequest, run_dir: Path) -> Result:
             raise DataFileError(
                 f"{run_dir} was recorded for another {what}: {recorded}, not {asked}", hint="record it again"
             )
-    return analyse(run_dir)
+    if request.latency_budget_seconds is not None:
+        record = record.model_copy(update={"latency_budget_seconds": request.latency_budget_seconds})
+    return analyse(run_dir, record)
 
 
 def read_request(request: ProfileRequest) -> tuple[ModelGraph, Microcontroller]:

@@ -24,7 +24,7 @@ from sandbox.pipeline import Plan, choose_engine, keep_calibration, profile, run
 from sandbox.plan import ProfileRequest
 from sandbox.progress import Advance, Silent
 from tests import host, zoo
-from tests.record_runs import PROJECT, RECORDINGS, RUNS
+from tests.record_runs import MICROCONTROLLERS, PROJECT, RECORDINGS, RUNS
 from tests.unit.recorded import NAMES, copy, result
 
 PATIENCE = 10.0
@@ -40,7 +40,7 @@ def no_builder() -> ImageBuilder:
 
 def model_of(name: str, folder: Path) -> Path:
     """The model of a recorded run."""
-    model = RECORDINGS[name].model
+    model = {**RECORDINGS, **MICROCONTROLLERS}[name].model
     if model.startswith("examples/"):
         return PROJECT / model
     path = folder / model
@@ -61,6 +61,19 @@ def test_a_recorded_run_is_judged_again(tmp_path: Path, name: str) -> None:
     before = sorted(path.stat().st_mtime_ns for path in (RUNS / name).rglob("*"))
     assert replay(model_of(name, tmp_path), RUNS / name) == result(name)
     assert sorted(path.stat().st_mtime_ns for path in (RUNS / name).rglob("*")) == before, "nothing is written"
+
+
+@pytest.mark.parametrize(("name", "device"), [("calibrated", "rpi4b"), ("microcontroller", "nucleo-l4r5zi")])
+def test_a_budget_may_be_asked_of_a_recorded_run(tmp_path: Path, name: str, device: str) -> None:
+    request = ProfileRequest(
+        model=model_of(name, tmp_path),
+        device=device,
+        engine="replay",
+        latency_budget_seconds=1e-6,
+    )
+    found = profile(request, RUNS / name, no_builder(), Guard(io.BytesIO()))
+    assert [check.status for check in found.checks if check.id == "latency"] == ["fail"]
+    assert found.verdict.status == "not_ready"
 
 
 def slower(folder: Path) -> Path:
