@@ -21,6 +21,7 @@ from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
+from .engines.docker_daemon import require_daemon
 from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
@@ -135,6 +136,8 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     if request.inputs not in {"random", "zeros"}:
         check_npz(Path(request.inputs), graph, shapes)
     memory = budget(device, os, request.memory_bytes, request.reserve_bytes, swap=request.swap)
+    if request.engine == "docker":
+        require_daemon()
     image = builder.with_runtime(os.image, name, wanted)
     emulator = builder.emulator()
     guest_code = builder.guest_code(image)
