@@ -102,15 +102,6 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
-    if request.calibration is not None and (
-        has_record(run_dir)
-        if request.engine == "replay"
-        else is_microcontroller(request.device, data_directory("device_specs"))
-    ):
-        raise UsageError(
-            f"--calibration is for devices that run Linux, and {request.device} is a microcontroller",
-            hint="leave it out: edge-sandbox calibration list shows what serves microcontrollers",
-        )
     if request.engine == "replay":
         return microcontroller.replay(request, run_dir) if has_record(run_dir) else replay(request, run_dir)
     if is_microcontroller(request.device, data_directory("device_specs")):

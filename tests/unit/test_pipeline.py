@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -88,7 +88,7 @@ def slower(folder: Path) -> Path:
 def test_a_named_calibration_takes_the_place_of_the_shipped_ones(tmp_path: Path) -> None:
     mine = slower(tmp_path)
     found = replay(model_of("calibrated", tmp_path), RUNS / "calibrated", calibration=mine).latency
-    before = result("calibrated").latency
+    before: Any = result("calibrated").latency
     assert 1.7 < found.mean.value / before.mean.value < 2.1
     assert found.calibration.digest == digest(mine.read_bytes()) != before.calibration.digest
     assert found.calibration.rows == ()
@@ -125,11 +125,13 @@ def test_measured_times_take_no_calibration(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("engine", ["replay", "local"])
-def test_a_microcontroller_takes_no_calibration_of_cores_with_linux(tmp_path: Path, engine: EngineName) -> None:
-    board = "nucleo-l4r5zi"
-    request = ProfileRequest(model=tmp_path / "m", device=board, engine=engine, calibration=slower(tmp_path))
-    with pytest.raises(UsageError, match="nucleo-l4r5zi is a microcontroller"):
+@pytest.mark.parametrize("engine", ["replay", "auto"])
+def test_a_microcontroller_takes_no_calibration_of_cores_with_linux(
+    tmp_path: Path, engine: Literal["auto", "replay"]
+) -> None:
+    model, mine = model_of("microcontroller", tmp_path), slower(tmp_path)
+    request = ProfileRequest(model=model, device="nucleo-l4r5zi", engine=engine, calibration=mine)
+    with pytest.raises(UsageError, match="--calibration is for Linux devices: nucleo-l4r5zi is a microcontroller"):
         profile(request, RUNS / "microcontroller", no_builder(), Guard(io.BytesIO()))
 
 
