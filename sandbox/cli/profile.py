@@ -134,6 +134,8 @@ def profile(
     if firmware is not None:
         if dry_run:
             raise UsageError("--dry-run shows the plan of a model's profile", hint="leave it away with --firmware")
+        if calibration is not None:
+            raise UsageError("--calibration is for a model's profile", hint="leave it away with --firmware")
         profile_firmware(
             firmware,
             model=model,
