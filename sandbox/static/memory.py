@@ -98,25 +98,21 @@ def plan_for(
 ) -> MemoryPlan:
     """The plan of a model fed with ``shapes`` for a runtime, the newest without ``version``. Raises `DataFileError`."""
     return plan_memory(
-        graph,
-        read_dataflow(graph, shapes),
-        runtime=runtime,
-        pointer_bytes=4 if architecture == "armhf" else 8,
-        version=version,
+        graph, read_dataflow(graph, shapes), runtime=runtime, architecture=architecture, version=version
     )
 
 
 def plan_memory(
-    graph: ModelGraph, flows: Sequence[Dataflow], *, runtime: str, pointer_bytes: int, version: str = ""
+    graph: ModelGraph, flows: Sequence[Dataflow], *, runtime: str, architecture: str, version: str = ""
 ) -> MemoryPlan:
-    """The plan of a model for a runtime; ``flows`` from `read_dataflow`, ``pointer_bytes`` of the guest."""
+    """The plan of a model for a runtime's build for ``architecture``; ``flows`` from `read_dataflow`."""
     main = flows[0]
     inputs, outputs = main.bytes_of(main.inputs), main.bytes_of(main.outputs)
     kept: list[Workspace] = []
     arenas: list[_Arena] = []
     for flow in flows:
         is_tflite = graph.format == "tflite"
-        extra = workspaces(flow, runtime, pointer_bytes=pointer_bytes, version=version) if is_tflite else ()
+        extra = workspaces(flow, runtime, architecture=architecture, version=version) if is_tflite else ()
         kept += [each for each in extra if not each.in_arena]
         found = _arena(flow, extra, _IN_PLACE[graph.format])
         if isinstance(found, str):

@@ -24,7 +24,7 @@ def plan(
 ) -> MemoryPlan:
     graph = read_model(path)
     flows = read_dataflow(graph, shapes or {})
-    return plan_memory(graph, flows, runtime=runtime, pointer_bytes=8)
+    return plan_memory(graph, flows, runtime=runtime, architecture="arm64")
 
 
 def written(folder: Path, name: str) -> Path:

@@ -26,8 +26,8 @@ def conv(
     return replace(made, steps=(step,))
 
 
-def needs(made: Dataflow, runtime: str, pointer_bytes: int = 8) -> dict[str, int]:
-    return {each.kind: each.size_bytes for each in workspaces(made, runtime, pointer_bytes=pointer_bytes)}
+def needs(made: Dataflow, runtime: str, architecture: str = "arm64") -> dict[str, int]:
+    return {each.kind: each.size_bytes for each in workspaces(made, runtime, architecture=architecture)}
 
 
 INT8 = {"unpacked weights", "gemm blocks"}
@@ -35,7 +35,7 @@ INT8 = {"unpacked weights", "gemm blocks"}
 
 
 def test_im2col_lays_every_window_out() -> None:
-    found = [each for each in workspaces(conv(), "tflite-runtime", pointer_bytes=8) if each.kind not in INT8]
+    found = [each for each in workspaces(conv(), "tflite-runtime", architecture="arm64") if each.kind not in INT8]
     assert [(each.kind, each.size_bytes, each.in_arena) for each in found] == [("im2col", 10 * 10 * 3 * 3 * 4, True)]
 
 
@@ -55,7 +55,7 @@ def test_8_bit_kernels_allocate_by_themselves() -> None:
     found = needs(conv(), "tflite-runtime")
     assert {kind: found[kind] for kind in INT8} == {"unpacked weights": 2 * 8 * 3 * 3 * 4, "gemm blocks": 16384}
     assert not INT8 & set(needs(conv(dtype="float32"), "tflite-runtime"))
-    older = workspaces(conv(), "tflite-runtime", pointer_bytes=8, version="2.11.0")
+    older = workspaces(conv(), "tflite-runtime", architecture="arm64", version="2.11.0")
     assert {each.kind for each in older} == {"im2col"}
     values = [value("in", 1, 4, dtype="int8"), value("w", 8, 4, dtype="int8", constant=True)]
     dense = flow([*values, value("out", 1, 8, dtype="int8")], ["FULLY_CONNECTED in w -> out"])
@@ -65,7 +65,12 @@ def test_8_bit_kernels_allocate_by_themselves() -> None:
 def test_xnnpack_copies_weights_and_keeps_a_pointer_to_every_row_of_a_window() -> None:
     found = needs(conv(dtype="float32"), "tflite-runtime")
     assert found == {"packed weights": 8 * 9 * 4 * 4 + 8 * 4, "indirection buffer": 100 * 9 * 8}
-    assert needs(conv(dtype="float32"), "tflite-runtime", pointer_bytes=4)["indirection buffer"] == 100 * 9 * 4
+
+
+def test_a_32_bit_build_has_no_xnnpack_so_floats_take_what_the_own_kernels_take() -> None:
+    assert needs(conv(dtype="float32"), "tflite-runtime", architecture="armhf") == {"im2col": 10 * 10 * 3 * 3 * 4 * 4}
+    depthwise = conv("DEPTHWISE_CONV_2D", dtype="float32")
+    assert needs(depthwise, "tflite-runtime", architecture="armhf") == {}
 
 
 def test_quantised_convolutions_go_to_xnnpack_in_the_newer_runtime_only() -> None:
