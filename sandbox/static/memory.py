@@ -97,9 +97,7 @@ def plan_for(
     graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: str, architecture: str, version: str = ""
 ) -> MemoryPlan:
     """The plan of a model fed with ``shapes`` for a runtime, the newest without ``version``. Raises `DataFileError`."""
-    return plan_memory(
-        graph, read_dataflow(graph, shapes), runtime=runtime, architecture=architecture, version=version
-    )
+    return plan_memory(graph, read_dataflow(graph, shapes), runtime=runtime, architecture=architecture, version=version)
 
 
 def plan_memory(
