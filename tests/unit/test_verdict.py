@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import pytest
 
-from sandbox.engines.base import Outcome
+from sandbox.engines.base import MemoryTrace, Outcome
 from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, CheckId, CheckStatus
-from sandbox.verdict import Failure, failure_checks, find_failure, judge, memory_check
+from sandbox.verdict import Failure, failure_checks, find_failure, judge, limit_kept, memory_check
 
 WELL = Outcome(exit_code=0, limit_mechanism="cgroup v2", isolation="bubblewrap", emulator="QEMU 7.2", seconds=12.5)
 GOOD_REPORT: Mapping[str, Any] = {"schema": 1, "error": None}
@@ -326,6 +326,25 @@ def test_out_of_memory_comes_before_what_followed_from_it() -> None:
     failure = find_failure(outcome, {"error": error}, PHASES, None)
     assert failure is not None
     assert failure.check == "memory"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "own", "high", "kept"),
+    [
+        ("cgroup v2", 9999, 9999, True),
+        ("none", 100, 100, False),
+        ("watchdog", 1000, 2500, True),
+        ("watchdog", 1001, 2500, False),
+        ("watchdog", 900, 2501, False),
+        ("watchdog", None, 2500, False),
+        ("watchdog", 900, None, False),
+    ],
+)
+def test_a_watchdog_kept_the_limit_where_its_readings_say_so(
+    mechanism: Any, own: int | None, high: int | None, kept: bool
+) -> None:
+    memory = MemoryTrace(guest_own_bytes=own, guest_peak_high_bytes=high, guest_files_bytes=1500)
+    assert limit_kept(replace(WELL, limit_mechanism=mechanism, memory=memory), 1000) is kept
 
 
 def test_what_went_well() -> None:
