@@ -17,7 +17,7 @@ from .gemmlowp import Product, workspace_bytes
 _XNNPACK_DTYPES: Mapping[str, frozenset[str]] = {
     # The default delegate of tflite-runtime's wheels takes no quantised operator: these run in ruy and gemmlowp.
     "tflite-runtime": frozenset({"float32"}),
-    "ai-edge-litert": frozenset({"float32", "int8"}),
+    "ai-edge-litert": frozenset({"float32", "int8", "uint8"}),
 }
 _WITHOUT_XNNPACK = "armhf"
 """Its wheels of tflite-runtime hold no XNNPACK, only the place where it would be asked for

@@ -6,9 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from sandbox.compatibility.operator_tables import TfliteTable, load_table
 from sandbox.graph.dataflow import Dataflow
+from sandbox.resources import data_directory
 from sandbox.static.workspace import workspaces
 from tests.unit.static.flows import flow, value
+
+TABLES = data_directory("compatibility") / "operators"
 
 
 def conv(
@@ -106,3 +110,15 @@ def test_odd_graphs_do_no_harm() -> None:
     values = [value("in", 1), value("out", 1)]
     for step in ("CONV_2D in -> out", "CONV_2D _ _ -> out", "CONV_2D in -> _", "CONV_2D in in ->"):
         assert needs(flow(values, [step]), "tflite-runtime") in ({}, {"packed weights": 0})
+
+
+@pytest.mark.parametrize("build", sorted(path.stem for path in TABLES.glob("*lite*.json")))
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_xnnpack_takes_what_the_build_was_seen_to_delegate(build: str, dtype: str, kind: str) -> None:
+    runtime, version, architecture = build.rsplit("-", 2)
+    table = load_table(runtime, version, architecture, TABLES.parent)
+    assert isinstance(table, TfliteTable)
+    seen = next(each for each in table.operators if each.type == kind).dtypes[dtype]
+    found = workspaces(conv(kind, dtype=dtype), runtime, architecture=architecture, version=version)
+    assert ("packed weights" in {each.kind for each in found}) == (seen == "delegated")
