@@ -128,3 +128,12 @@ def test_an_allocation_that_is_refused_is_told_by_who_refused_it(real: Subject, 
     found = explain(failure, outcome, report, (), read_record(RUNS / "out_of_memory"))
     assert found is not None, outcome.stderr
     assert found.kind == kind
+
+
+def test_a_guest_that_could_write_no_report_says_it_in_its_traceback(real: Subject) -> None:
+    outcome = real.run(real.python("try:\n  1 / 0\nfinally:\n  bytearray(1 << 62)", memory_limit_bytes=400 * MIB))
+    assert (outcome.exit_code, outcome.out_of_memory) == (1, False)
+    failure = find_failure(outcome, None, (), 400 * MIB)
+    found = explain(failure, outcome, None, (), read_record(RUNS / "out_of_memory"))
+    assert found is not None, outcome.stderr
+    assert found.kind == "MemoryError"
