@@ -41,7 +41,7 @@ def profile(
     result = pipeline.profile(request, run_dir, builder, protector, cancel)
     if result.microcontroller is None or result.verdict.status != "unknown":  # unknown: this host could not run TFLM
         try:
-            cache.keep(key, run_dir)
+            cache.keep(run_key(request, builder), run_dir)
         except HostError as error:
             builder.progress.warn(f"the run is not kept: {error.message}")
     return result
