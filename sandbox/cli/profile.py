@@ -85,6 +85,10 @@ def profile(
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
     latency_budget: LatencyBudgetOption = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="What `calibration fit` wrote, to use instead of the shipped ones."),
+    ] = None,
     baseline: BaselineOption = None,
     max_latency_increase: LatencyIncreaseOption = None,
     max_memory_increase: MemoryIncreaseOption = None,
@@ -178,6 +182,7 @@ def profile(
         delegates=delegates,
         caches=caches,
         latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        calibration=calibration,
         tflm=tflm_folder(device, tflm, engine),
         renode=renode,
     )
