@@ -23,6 +23,7 @@ from typing import Any
 
 from . import rundir
 from .analysis import analyse
+from .calibration import read_any_calibration
 from .device import DeviceSpec, load_device, select_os
 from .engines.memory_limit import limit_mechanism
 from .errors import DataFileError
@@ -45,8 +46,9 @@ from .result import Result
 _KEY = "key.json"
 _UNDECIDING = {"sources", "origin", "price"}
 """Of a device's spec: where its facts were read, and what it costs."""
-_ASKED_APART = {"model", "device", "mirror", "os", "runtime", "latency_budget_seconds"}
-"""Of a request: what the key names by content, and what decides nothing: a budget is asked of the numbers later."""
+_ASKED_APART = {"model", "device", "mirror", "os", "runtime", "latency_budget_seconds", "calibration"}
+"""Of a request: what the key names by content, and what decides nothing: budget and calibration are asked of the
+numbers later."""
 _LARGEST_FILE_BYTES = 64 << 20
 """As in `rundir`: what is larger is read by nobody."""
 _MOST = 1000
@@ -119,6 +121,7 @@ class RunCache:
             return
         with self._store.fresh(self._folder(key)) as work:
             _copy_plain(run_dir, work)
+            (work / rundir.CALIBRATION).unlink(missing_ok=True)  # that of one request, not of the run
             (work / _KEY).write_text(_canonical(key), encoding="utf-8")
         for folder in sorted(self.runs(), key=_asked_for)[:-_MOST]:
             remove_tree(folder)
@@ -130,7 +133,8 @@ class RunCache:
             found = analyse_board(folder, board_record.model_copy(update=_asked(board_record.model, request)))
         else:
             record = rundir.read_record(folder)
-            found = analyse(folder, record.model_copy(update=_asked(record.model, request)))
+            named = None if request.calibration is None else read_any_calibration(request.calibration)
+            found = analyse(folder, record.model_copy(update=_asked(record.model, request)), named)
         return found.model_copy(update={"cached": True})
 
     def runs(self) -> Iterator[Path]:

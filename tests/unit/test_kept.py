@@ -12,10 +12,13 @@ import pytest
 
 from sandbox import kept, pipeline, rundir
 from sandbox.analysis import analyse
+from sandbox.calibration import load_calibrations
 from sandbox.engines.guard import Guard
-from sandbox.errors import DataFileError, HostError
+from sandbox.errors import DataFileError, HostError, UsageError
+from sandbox.fit import render_calibration
 from sandbox.image.build import ImageBuilder
 from sandbox.image.store import Store
+from sandbox.metrics import Metric
 from sandbox.microcontroller.analysis import analyse as analyse_board
 from sandbox.plan import ProfileRequest
 from sandbox.progress import Silent
@@ -163,3 +166,42 @@ def test_a_replay_asks_nothing_of_the_cache(builder: ImageBuilder, stand_in: Sta
     assert not profile(replace(REQUEST, engine="replay"), builder, tmp_path, stand_in).cached
     assert not list(RunCache(builder.store).runs())
     assert rundir.read_record(tmp_path / "run0").device.id == "rpi4b"
+
+
+def test_one_s_own_calibration_is_applied_to_the_kept_run_and_not_kept(
+    builder: ImageBuilder, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = load_calibrations(PROJECT / "calibration")
+    (shipped,) = (each for each in known if each.id == "rpi4b/tflite-runtime-2.14.0-xnnpack-fp32-1t")
+    mine = tmp_path / "mine.json"
+
+    def asked(cycles: float) -> Result:
+        mine.write_text(render_calibration(shipped.model_copy(update={"cycles_per_slot": cycles})))
+        return profile(replace(REQUEST, calibration=mine), builder, tmp_path, stand_in)
+
+    def run(request: ProfileRequest, run_dir: Path, *_more: Any) -> Result:
+        found = stand_in(request, run_dir)
+        (run_dir / rundir.CALIBRATION).write_bytes(mine.read_bytes())
+        return found
+
+    stand_in.name = "calibrated"
+    monkeypatch.setattr(pipeline, "profile", run)
+    asked(shipped.cycles_per_slot)
+    slow, fast = asked(4 * shipped.cycles_per_slot), asked(shipped.cycles_per_slot)
+    assert stand_in.runs == 1
+    assert isinstance(slow.latency.mean, Metric)
+    assert isinstance(fast.latency.mean, Metric)
+    assert slow.latency.mean.value > 2 * fast.latency.mean.value
+    plain = profile(REQUEST, builder, tmp_path, stand_in)
+    assert plain.cached
+    assert plain.latency == analyse(RUNS / "calibrated").latency, "by the shipped ones"
+
+
+def test_a_microcontroller_refuses_a_calibration_also_when_its_run_is_kept(
+    builder: ImageBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = replace(REQUEST, device="nucleo-l4r5zi")
+    monkeypatch.setattr(RunCache, "find", lambda *_given: RUNS / "microcontroller")
+    assert kept.profile(request, tmp_path, builder, GUARD).cached
+    with pytest.raises(UsageError, match="nucleo-l4r5zi is a microcontroller"):
+        kept.profile(replace(request, calibration=tmp_path / "mine.json"), tmp_path, builder, GUARD)
