@@ -75,7 +75,7 @@ def slower(folder: Path) -> Path:
 def test_a_named_calibration_takes_the_place_of_the_shipped_ones(tmp_path: Path) -> None:
     mine = slower(tmp_path)
     found = replay(model_of("calibrated", tmp_path), RUNS / "calibrated", calibration=mine).latency
-    before = result("calibrated").latency
+    before: Any = result("calibrated").latency
     assert 1.7 < found.mean.value / before.mean.value < 2.1
     assert found.calibration.digest == digest(mine.read_bytes()) != before.calibration.digest
     assert found.calibration.rows == ()
