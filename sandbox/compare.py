@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from .comparison import Cell, Comparison, Hardware, comparison
 from .device import DeviceSpec, load_device
@@ -61,7 +60,6 @@ class _Missing:
 
     number: int
     request: ProfileRequest
-    key: dict[str, Any]
 
 
 def compare(
@@ -81,10 +79,10 @@ def compare(
     missing: list[_Missing] = []
     for number, request in enumerate(requests, start=1):
         try:
-            key = run_key(request, builder)
+            key = run_key(request, builder)  # refuses what cannot be run, also with ``fresh``
             kept = None if fresh else cache.find(key)
             if kept is None:
-                missing.append(_Missing(number=number, request=request, key=key))
+                missing.append(_Missing(number=number, request=request))
             else:
                 result = cache.result(kept, request)
                 found[number] = _cell(number, request, devices[request.device], result, cached=True)
@@ -120,7 +118,7 @@ def _run_all(
     def run(cell: _Missing) -> Cell:
         with _temporary(protector) as folder:
             result = profile(cell.request, folder, builder, protector, cancel)
-            cache.keep(cell.key, folder)
+            cache.keep(run_key(cell.request, builder), folder)
         return _cell(cell.number, cell.request, devices[cell.request.device], result, cached=False)
 
     with (

@@ -28,7 +28,7 @@ from .device import DeviceSpec, load_device, select_os
 from .engines.memory_limit import limit_mechanism
 from .errors import DataFileError
 from .graph import ModelGraph, read_model
-from .image.build import ImageBuilder
+from .image.build import ImageBuilder, known_derived_lock
 from .image.emulator import host_architecture
 from .image.spec import load_lock
 from .image.store import Store, remove_tree
@@ -58,6 +58,7 @@ _MOST = 1000
 def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
     """All that decides what a run of ``request`` leaves behind, by name; files by sha256. Builds and runs nothing.
 
+    A runtime version that is not locked is known by its wheels only after a run: keep that run by the key of then.
     Raises `UsageError` and `DataFileError` for a model, device, image or runtime that cannot be run.
     """
     host = host_architecture()
@@ -71,16 +72,19 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
         graph, device = microcontroller.read_request(request)
         image = microcontroller_host.IMAGE
         options["runtime"] = microcontroller_host.RUNTIME
+        lock = load_lock(image, builder.images)
     else:
         graph, device = read_model(request.model), load_device(request.device, data_directory("device_specs"))
         image = select_os(device, request.os).image
+        pinned = load_lock(image, builder.images)
         options["runtime"] = runtime_of(request, graph, image, builder)
+        lock = known_derived_lock(builder.store, pinned, *options["runtime"]) or pinned
         if request.engine == "auto":
             options["engine"] = "native" if host == "arm64" and request.isolated else "local"
     return {
         **_tool(builder.images),
         "emulators": [load_lock(f"emulator{kind}-{host}", builder.images).digest for kind in ("", "-system")],
-        "image": load_lock(image, builder.images).digest,
+        "image": lock.digest,
         "model": (graph.sha256, _sha256(graph.external_files)),
         "device": device.model_dump(mode="json", exclude=_UNDECIDING),
         "host": platform.uname()[1:] if options["engine"] == "native" else host,

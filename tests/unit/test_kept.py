@@ -15,7 +15,7 @@ from sandbox import kept, pipeline, rundir
 from sandbox.analysis import analyse
 from sandbox.calibration import load_calibrations
 from sandbox.engines.guard import Guard
-from sandbox.errors import DataFileError, HostError
+from sandbox.errors import DataFileError, HostError, UsageError
 from sandbox.fit import render_calibration
 from sandbox.image.build import ImageBuilder
 from sandbox.image.store import Store
@@ -198,3 +198,13 @@ def test_a_replay_asks_nothing_of_the_cache(builder: ImageBuilder, stand_in: Sta
     assert not profile(replace(REQUEST, engine="replay"), builder, tmp_path, stand_in).cached
     assert not list(RunCache(builder.store).runs())
     assert rundir.read_record(tmp_path / "run0").device.id == "rpi4b"
+
+
+def test_a_microcontroller_refuses_a_calibration_also_when_its_run_is_kept(
+    builder: ImageBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = replace(REQUEST, device="nucleo-l4r5zi")
+    monkeypatch.setattr(RunCache, "find", lambda *_given: RUNS / "microcontroller")
+    assert kept.profile(request, tmp_path, builder, GUARD).cached
+    with pytest.raises(UsageError, match="nucleo-l4r5zi is a microcontroller"):
+        kept.profile(replace(request, calibration=tmp_path / "mine.json"), tmp_path, builder, GUARD)
