@@ -14,6 +14,7 @@ from .compatibility_result import (
     OperatorFinding,
     OperatorStatus,
 )
+from .graph.macs import COPIES
 from .measurements import Op, ReachedCode
 from .metrics import Metric
 from .result import Check
@@ -22,8 +23,8 @@ BAD: Mapping[OperatorStatus, str] = {
     "missing": "not in this build",
     "too_new": "of too new a version",
     "wrong_dtype": "of a type that this build refuses",
-    "flex": "of TensorFlow, which need the Flex delegate",
-    "custom": "custom, which need a library linked or registered",
+    "flex": "of TensorFlow, for the Flex delegate",
+    "custom": "custom, for a library to link or register",
 }
 """What an operator's status means for people, of those that keep a model from running."""
 _FIXES: Mapping[OperatorStatus, str] = {
@@ -142,7 +143,8 @@ def _by_status(bad: Sequence[OperatorFinding]) -> Iterable[str]:
         rows = list(group)
         kinds = list(dict.fromkeys(finding.type for finding in rows))
         names = ", ".join(kinds[:_SHOWN]) + (f" and {len(kinds) - _SHOWN} more kinds" if len(kinds) > _SHOWN else "")
-        yield f"{len(rows)} operators are {BAD[status]}: {names} ({rows[0].detail})"
+        are = "operator is" if len(rows) == 1 else "operators are"
+        yield f"{len(rows)} {are} {BAD[status]}: {names} ({rows[0].detail})"
 
 
 def summary(found: Compatibility) -> str:
@@ -156,7 +158,8 @@ def summary(found: Compatibility) -> str:
     if counts["fallback"]:
         words = cost_words([finding for finding in found.operators if finding.status == "fallback"])
         parts.append(f"{counts['fallback']} in a slower kernel{f' ({words})' if words else ''}")
-    return f"{len(found.operators)} operators: {', '.join(parts)}"
+    many = "" if len(found.operators) == 1 else "s"
+    return f"{len(found.operators)} operator{many}: {', '.join(parts)}"
 
 
 def cost_words(findings: Sequence[OperatorFinding]) -> str:
@@ -230,15 +233,26 @@ def _as_run(findings: Sequence[OperatorFinding], rows: Sequence[Op]) -> tuple[Op
             continue
         library = row.kernels[0].library if row.kernels else finding.library
         status: OperatorStatus = "fallback" if library in _REFERENCE else finding.status
-        if status in BAD or status in {"unknown", "delegated"}:
-            status = "native"  # it did run, and not in a delegate
-        detail = "reference kernels: written to be read, not to be fast" if library in _REFERENCE else finding.detail
+        detail = finding.detail
+        if status == "delegated":
+            status, detail = _left_out(finding)
+        elif status in BAD or status == "unknown":
+            status = "native"  # it did run
+        if library in _REFERENCE:
+            detail = "reference kernels: written to be read, not to be fast"
         found.append(
             finding.model_copy(
                 update={"library": library, "status": status, "detail": detail, "instructions": row.instructions}
             )
         )
     return tuple(found)
+
+
+def _left_out(finding: OperatorFinding) -> tuple[OperatorStatus, str]:
+    """Of an operator that a delegate takes in general and left to the runtime in this run."""
+    if finding.type in COPIES:
+        return "native", ""
+    return "fallback", f"{finding.library} did not take it in this run"
 
 
 def _as_delegated(rows: Sequence[Op]) -> tuple[Delegation, ...]:

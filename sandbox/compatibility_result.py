@@ -110,8 +110,8 @@ class OperatorFinding(_Frozen):
     instructions: Quantity = Unavailable(unavailable="nothing was run")
     """Emulated after a run. Before it, of a fallback whose build was counted with other models: predicted."""
     cost: KernelCost | None = None
-    """Of an operator that falls back and multiplies and accumulates; None where no build was counted
-    with its like, or this build takes fewest."""
+    """Of an operator that falls back and multiplies and accumulates, or that may: a delegate can leave to the runtime
+    what it takes in general. None where no build was counted with its like, or this build takes fewest."""
 
 
 class Delegation(_Frozen):

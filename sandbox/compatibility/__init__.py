@@ -79,7 +79,7 @@ def examine(
     if costs is not None:
         core = target.os.emulated_cpu
         operators = with_costs(operators, costs, read_dataflow(graph, shapes or {}), (runtime, version), core)
-        if any(each.cost for each in operators):
+        if any(each.cost for each in operators if each.status != "delegated"):
             source = f"counted on {core} under emulation with {', '.join(costs.models)}"
             tables.append(TableUse(name="costs of kernels", source=source, date=costs.recorded))
     lists = {each: load_accelerator(each, directory) for each in dict.fromkeys(accelerators)}

@@ -63,3 +63,14 @@ def test_other_checks_stay() -> None:
     other = Failure(check="operators", reason="no such operator")
     assert explain(other, outcome("_ARRAY_API not found"), None, RECORD) is other
     assert explain(None, outcome(""), None, RECORD) is None
+
+
+def test_an_import_that_says_nothing() -> None:
+    """onnxruntime 1.18 beside NumPy 1.19: the words are on stderr only."""
+    silent = Failure(check="run", reason="ImportError during import: ImportError")
+    said = "RuntimeError: module compiled against API version 0xe but this version of numpy is 0xd"
+    found = explain(silent, outcome(said), {"runtime": {"numpy": "1.19.5"}}, RECORD)
+    assert found is not None
+    assert found.check == "abi"
+    assert found.fix == "install NumPy 1.20 or newer beside it, or use an older version of tflite-runtime"
+    assert explain(silent, outcome(""), None, RECORD) == silent

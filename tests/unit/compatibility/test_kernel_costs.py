@@ -14,7 +14,7 @@ from sandbox.errors import DataFileError
 from sandbox.graph import read_model
 from sandbox.measurements import Kernel, Op
 from sandbox.metrics import Metric, Unavailable
-from sandbox.reports import html
+from sandbox.reports import html, terminal
 from sandbox.resources import data_directory
 from tests.record_kernel_costs import matched
 from tests.record_runs import PROJECT
@@ -92,7 +92,8 @@ def test_where_nothing_was_counted_nothing_is_said() -> None:
     uncounted = operator(compatibility(runtime="tflite-runtime@2.14.0"), "SOFTMAX")
     assert uncounted.cost is None, "it multiplies nothing"
     delegated = compatibility(runtime="ai-edge-litert@2.3.0")
-    assert all(each.cost is None for each in delegated.operators)
+    assert cost_words(delegated.operators) == "", "nothing falls back"
+    assert not any(table.name == "costs of kernels" for table in delegated.tables)
 
 
 def row(index: int, kind: str, shape: tuple[int, ...], instructions: int) -> Op:
@@ -110,6 +111,21 @@ def test_a_run_puts_its_own_count_in_place_of_the_prediction() -> None:
     conv = operator(found, "CONV_2D")
     assert number(conv.instructions).mode == "emulated"
     assert cost_words([conv]).startswith("gemmlowp: 10 instructions a multiply-accumulate, ")
+
+
+def test_what_a_delegate_left_to_the_runtime_is_a_fallback() -> None:
+    """XNNPACK takes no graph with tensors of dynamic size, whatever operators are in it (mediapipe #3463)."""
+    found = compatibility(runtime="ai-edge-litert@2.3.0")
+    assert operator(found, "CONV_2D").status == "delegated"
+    rows = [row(0, "CONV_2D", (1, 64, 64, 8), 8_847_360), row(28, "RESHAPE", (1, 1001), 500)]
+    after = with_run(found, rows, None, finished=True)
+    conv, reshape = operator(after, "CONV_2D"), operator(after, "RESHAPE")
+    assert (conv.status, conv.detail) == ("fallback", "XNNPACK did not take it in this run")
+    assert cost_words([conv]).startswith("gemmlowp: 10 instructions a multiply-accumulate, ")
+    assert reshape.status == "native", "a copy is no slower anywhere"
+    report = terminal.render(result("ready").model_copy(update={"compatibility": after}))
+    assert "slower     1 in gemmlowp: 10 instructions a multiply-accumulate," in report
+    assert "slower" not in terminal.render(result("ready").model_copy(update={"compatibility": found}))
 
 
 def test_the_page_says_what_each_fallback_costs() -> None:
