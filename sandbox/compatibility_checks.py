@@ -34,6 +34,7 @@ _FIXES: Mapping[OperatorStatus, str] = {
     "flex": "convert with TFLITE_BUILTINS only, or replace the operator",
     "custom": "link the operator's library into the runtime, or convert without it",
 }
+_LEFT_OUT = " did not take it in this run"
 _REFERENCE = {"TFLite reference kernels"}
 _SHOWN = 3
 
@@ -118,6 +119,22 @@ def reached_check(found: Compatibility) -> Check | None:
     return Check(id="cpu", status="fail", reason=reason, fix="use a runtime version built for this core")
 
 
+def left_out_check(compatibility: Compatibility) -> Check | None:
+    """The ``operators`` check, where a delegate took none of the operators that it takes in general."""
+    left = [each for each in compatibility.operators if each.status == "fallback" and each.detail.endswith(_LEFT_OUT)]
+    if not left or compatibility.delegations:
+        return None
+    delegate = left[0].detail.removesuffix(_LEFT_OUT)
+    names = ", ".join(dict.fromkeys(each.type for each in left))
+    cost = cost_words(left)
+    reason = (
+        f"{delegate} took nothing here, and {names} ran in slower kernels{f' ({cost})' if cost else ''}: as it does "
+        "where only the run tells the size of a tensor"
+    )
+    fix = "export the model with fixed sizes, or count with the slower kernels"
+    return Check(id="operators", status="warn", reason=reason, fix=fix)
+
+
 def _features(findings: Iterable[CpuFinding]) -> str:
     return ", ".join(dict.fromkeys(finding.feature for finding in findings))
 
@@ -163,7 +180,7 @@ def summary(found: Compatibility) -> str:
 
 
 def cost_words(findings: Sequence[OperatorFinding]) -> str:
-    """What fallbacks take in instructions against the build that takes fewest; empty where that is not known.
+    """What fallbacks take in instructions against the build that takes fewest; empty where that is not known or less.
 
     Only rows count whose own instructions and best ones are known, and of many the sums are compared.
     """
@@ -177,6 +194,8 @@ def cost_words(findings: Sequence[OperatorFinding]) -> str:
     own = sum(instructions.value for _finding, instructions, _cost in known)
     best = sum(cost.best_instructions.value for _finding, _instructions, cost in known)
     macs = sum(cost.macs.value for _finding, _instructions, cost in known)
+    if own <= best:
+        return ""
     about = "" if all(instructions.mode == "emulated" for _finding, instructions, _cost in known) else "about "
     libraries = ", ".join(dict.fromkeys(finding.library for finding, _own, _cost in known if finding.library))
     builds = " and ".join(dict.fromkeys(f"{cost.best_build} ({cost.best_library})" for *_, cost in known))
@@ -184,6 +203,17 @@ def cost_words(findings: Sequence[OperatorFinding]) -> str:
         f"{libraries}: {about}{own / macs:.2g} instructions a multiply-accumulate, "
         f"{own / best:.2g} times what {builds} {'take' if ' and ' in builds else 'takes'}"
     )
+
+
+def without_delegates(found: Compatibility) -> Compatibility:
+    """The findings for a run in which the runtime must apply none."""
+    operators = tuple(
+        finding.model_copy(update={"status": "fallback", "library": None, "detail": "delegates are switched off"})
+        if finding.status == "delegated" and finding.type not in COPIES
+        else finding
+        for finding in found.operators
+    )
+    return found.model_copy(update={"operators": operators, "delegations": ()})
 
 
 def with_run(
@@ -252,7 +282,7 @@ def _left_out(finding: OperatorFinding) -> tuple[OperatorStatus, str]:
     """Of an operator that a delegate takes in general and left to the runtime in this run."""
     if finding.type in COPIES:
         return "native", ""
-    return "fallback", f"{finding.library} did not take it in this run"
+    return "fallback", f"{finding.library}{_LEFT_OUT}"
 
 
 def _as_delegated(rows: Sequence[Op]) -> tuple[Delegation, ...]:

@@ -71,8 +71,9 @@ class KernelCosts(_Frozen):
         return next((row for row, its in rows if its == key), None)
 
     def best(self, emulated_cpu: str, kind: str, dtype: str | None) -> KernelRow | None:
-        """The build that takes fewest instructions on this core."""
-        rows = [row for row in self.rows if (row.emulated_cpu, row.type, row.dtype) == (emulated_cpu, kind, dtype)]
+        """The build that takes fewest instructions on this core, as it runs by itself."""
+        key = (emulated_cpu, kind, dtype, True)
+        rows = [row for row in self.rows if (row.emulated_cpu, row.type, row.dtype, row.delegates) == key]
         return min(rows, key=lambda row: row.per_mac, default=None)
 
 

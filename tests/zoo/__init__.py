@@ -22,6 +22,7 @@ from .onnx_models import (
     tiny_onnx,
 )
 from .tflite_models import (
+    conv_version_tflite,
     custom_op_tflite,
     dense_tflite,
     dynamic_size_tflite,
@@ -35,6 +36,7 @@ from .tflite_models import (
 __all__ = [
     "NAMES",
     "Precision",
+    "conv_version_tflite",
     "custom_op_tflite",
     "dense_tflite",
     "dynamic_batch_onnx",
@@ -78,6 +80,10 @@ _MAKERS: dict[str, tuple[str, Callable[..., bytes]]] = {
     "dynamic_size.tflite": (r"dynamic_size\.tflite", dynamic_size_tflite),
     "custom_op_<code>.tflite": (r"custom_op_(\w+)\.tflite", custom_op_tflite),
     "too_new_op_version.tflite": (r"too_new_op_version\.tflite", too_new_op_version_tflite),
+    "conv_version_<n>.tflite": (
+        r"conv_version_([0-9]+)\.tflite",
+        lambda version: conv_version_tflite(int(version)),
+    ),
     "memory_hog_<mib>.tflite": (r"memory_hog_([0-9]+)\.tflite", lambda mib: memory_hog_tflite(int(mib))),
     "tiny.onnx": (r"tiny\.onnx", tiny_onnx),
     "dynamic_batch.onnx": (r"dynamic_batch\.onnx", dynamic_batch_onnx),

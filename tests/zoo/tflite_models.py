@@ -81,6 +81,13 @@ def too_new_op_version_tflite(version: int = 12) -> bytes:
     return network.finish()
 
 
+def conv_version_tflite(version: int) -> bytes:
+    """One float convolution, whose CONV_2D has that version."""
+    network = Network(f"CONV_2D version {version}", "float32", (1, 8, 8, 3))
+    network.conv("conv", Weights(seed=2).layer(3, 3, 3, 4, fan_in=27), version=version)
+    return network.finish()
+
+
 def dense_tflite(width: int, dtype: Precision = "int8") -> bytes:
     """Two dense layers of ``width`` × ``width``."""
     network = Network(f"dense {width}", dtype, (1, width))
