@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import heap, illegal_instruction, numpy_clash, out_of_memory, rundir, stats
-from .compatibility_checks import left_out_check, reached_check, with_run
+from .compatibility_checks import left_out_check, reached_check, with_run, with_versions
 from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
@@ -75,6 +75,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
     measured = _memory(record, outcome, phases, emulated=emulated)
     compared = rundir.read_parity(run_dir)
     compatibility = _compatibility(run_dir, rows, failure, emulated=emulated)
+    failure = with_versions(failure, compatibility)
     of_the_run = failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated)
     if compatibility is not None and failure is None and (reached := reached_check(compatibility)):
         of_the_run = tuple(reached if check.id == "cpu" else check for check in of_the_run)

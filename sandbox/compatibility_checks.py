@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from .compatibility_result import (
@@ -18,6 +19,7 @@ from .graph.macs import COPIES
 from .measurements import Op, ReachedCode
 from .metrics import Metric
 from .result import Check
+from .verdict import Failure
 
 BAD: Mapping[OperatorStatus, str] = {
     "missing": "not in this build",
@@ -52,10 +54,11 @@ def _abi_check(found: Compatibility) -> Check:
         reasons = list(dict.fromkeys(_sentence(finding) for finding in failed))
         more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
         reason = "; ".join(reasons[:_SHOWN]) + more
-        return Check(id="abi", status="fail", reason=reason, fix=_fix_abi(failed))
+        fix = _fix_abi(failed)
+        return Check(id="abi", status="fail", reason=reason, fix=f"{fix}; {_ran(found)}" if found.ran else fix)
     if found.load is not None and found.load.outcome == "failed":
         reason = f"a run of a small model on {found.load.emulated_cpu} failed: {found.load.detail}"
-        return Check(id="abi", status="fail", reason=reason, fix="use another runtime version")
+        return Check(id="abi", status="fail", reason=reason, fix=_other_version(found))
     if found.abi_unavailable:
         return Check(id="abi", status="unknown", reason=found.abi_unavailable)
     needs = ", ".join(finding.need for finding in found.abi if finding.need.startswith(("GLIBC", "CXXABI")))
@@ -75,7 +78,23 @@ def _fix_abi(failed: Sequence[AbiFinding]) -> str:
     return "choose a runtime version built for this OS release, or a newer OS image"
 
 
+def with_versions(failure: Failure | None, found: Compatibility | None) -> Failure | None:
+    """The failure with the versions around this one that ran here, where it is the build's and none is named yet."""
+    if failure is None or found is None or not found.ran or failure.check not in {"abi", "cpu"}:
+        return failure
+    fix = failure.fix or ""
+    if not failure.of_the_device or any(each in fix for each in found.ran):
+        return failure
+    return replace(failure, fix=f"{fix}; {_ran(found)}" if fix else f"use another version: {_ran(found)}")
+
+
+def _ran(found: Compatibility) -> str:
+    return f"{' and '.join(found.ran)} ran on this image under emulation"
+
+
 def _other_version(found: Compatibility) -> str:
+    if found.ran:
+        return f"use another version: {_ran(found)}"
     fitting = next((known.version for known in found.install.versions if known.fits), None)
     return f"use version {fitting}" if fitting else "choose another runtime, or another OS image with --os"
 
@@ -84,7 +103,10 @@ def _cpu_check(found: Compatibility) -> Check:
     if found.load is not None and found.load.outcome == "illegal instruction":
         reason = f"a run of a small model on {found.load.emulated_cpu} ended with an {found.load.detail}"
         return Check(
-            id="cpu", status="fail", reason=reason, fix="use the version before or after: --runtime name@version"
+            id="cpu",
+            status="fail",
+            reason=reason,
+            fix=f"use the version before or after{f': {_ran(found)}' if found.ran else ', --runtime name@version'}",
         )
     if found.cpu_unavailable:
         twin = "no Arm code" in found.cpu_unavailable

@@ -166,6 +166,8 @@ class Compatibility(_Frozen):
     cpu_unavailable: str | None = None
     load: RecordedLoad | None = None
     """None where nobody has recorded it."""
+    ran: tuple[str, ...] = ()
+    """The nearest versions before and after that ran on this image and core, as ``onnxruntime 1.20.1``."""
     operators: tuple[OperatorFinding, ...]
     operators_unavailable: str | None = None
     """Why there is no table of this build; then every operator's status is unknown."""
