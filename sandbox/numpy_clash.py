@@ -40,7 +40,8 @@ def explain(
     versions = _VERSIONS.search(said)
     if versions and int(versions[1], 16) > int(versions[2], 16):
         wanted = _FIRST_WITH.get(int(versions[1], 16))
-        reason = f"{build} was compiled for a newer NumPy than the image has ({image}): {failure.reason}"
+        beside = f" ({image})" if has else ""
+        reason = f"{build} was compiled for a newer NumPy than the image has{beside}: {failure.reason}"
         newer = f"NumPy {wanted} or newer" if wanted else "a newer NumPy"
         return replace(
             failure,

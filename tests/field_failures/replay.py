@@ -103,7 +103,8 @@ def problems(run: Run, found: Replayed) -> list[str]:
 def settled(text: str) -> str:
     """The text with … for what differs from host to host: addresses, sizes, times."""
     text = re.sub(r"0x[0-9a-f]{7,}", "0x…", text)
-    return re.sub(r"\b\d[\d.,]* (kB|MB|GB|ms|s)\b", r"… \1", text)
+    # a line may end between the number and its unit
+    return re.sub(r"\b\d[\d.,]*(\s+)(kB|MB|GB|ms|s)\b", r"…\1\2", text)
 
 
 def _verdict_block(report: str) -> str:
