@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from . import heap, illegal_instruction, numpy_clash, out_of_memory, rundir, stats
 from .calibration import Calibration, read_any_calibration
-from .compatibility_checks import reached_check, with_run
+from .compatibility_checks import left_out_check, reached_check, with_run, with_versions
 from .compatibility_result import Compatibility
 from .engines.base import Outcome
 from .errors import DataFileError, UsageError
@@ -81,9 +81,12 @@ def _result(run_dir: Path, record: RunRecord, calibration: Calibration | None) -
     measured = _memory(record, outcome, phases, emulated=emulated)
     compared = rundir.read_parity(run_dir)
     compatibility = _compatibility(run_dir, rows, failure, emulated=emulated)
+    failure = with_versions(failure, compatibility)
     of_the_run = failure_checks(failure, total=len(record.model.operators), native=native, delegated=delegated)
     if compatibility is not None and failure is None and (reached := reached_check(compatibility)):
         of_the_run = tuple(reached if check.id == "cpu" else check for check in of_the_run)
+    if compatibility is not None and failure is None and (left_out := left_out_check(compatibility)):
+        of_the_run = tuple(left_out if check.id == "operators" else check for check in of_the_run)
     checks = (
         memory_check(
             measured.peak_rss,

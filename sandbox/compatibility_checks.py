@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from .compatibility_result import (
@@ -14,16 +15,18 @@ from .compatibility_result import (
     OperatorFinding,
     OperatorStatus,
 )
+from .graph.macs import COPIES
 from .measurements import Op, ReachedCode
 from .metrics import Metric
 from .result import Check
+from .verdict import Failure
 
 BAD: Mapping[OperatorStatus, str] = {
     "missing": "not in this build",
     "too_new": "of too new a version",
     "wrong_dtype": "of a type that this build refuses",
-    "flex": "of TensorFlow, which need the Flex delegate",
-    "custom": "custom, which need a library linked or registered",
+    "flex": "of TensorFlow, for the Flex delegate",
+    "custom": "custom, for a library to link or register",
 }
 """What an operator's status means for people, of those that keep a model from running."""
 _FIXES: Mapping[OperatorStatus, str] = {
@@ -33,6 +36,7 @@ _FIXES: Mapping[OperatorStatus, str] = {
     "flex": "convert with TFLITE_BUILTINS only, or replace the operator",
     "custom": "link the operator's library into the runtime, or convert without it",
 }
+_LEFT_OUT = " did not take it in this run"
 _REFERENCE = {"TFLite reference kernels"}
 _SHOWN = 3
 
@@ -50,10 +54,11 @@ def _abi_check(found: Compatibility) -> Check:
         reasons = list(dict.fromkeys(_sentence(finding) for finding in failed))
         more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
         reason = "; ".join(reasons[:_SHOWN]) + more
-        return Check(id="abi", status="fail", reason=reason, fix=_fix_abi(failed))
+        fix = _fix_abi(failed)
+        return Check(id="abi", status="fail", reason=reason, fix=f"{fix}; {_ran(found)}" if found.ran else fix)
     if found.load is not None and found.load.outcome == "failed":
         reason = f"a run of a small model on {found.load.emulated_cpu} failed: {found.load.detail}"
-        return Check(id="abi", status="fail", reason=reason, fix="use another runtime version")
+        return Check(id="abi", status="fail", reason=reason, fix=_other_version(found))
     if found.abi_unavailable:
         return Check(id="abi", status="unknown", reason=found.abi_unavailable)
     needs = ", ".join(finding.need for finding in found.abi if finding.need.startswith(("GLIBC", "CXXABI")))
@@ -73,7 +78,23 @@ def _fix_abi(failed: Sequence[AbiFinding]) -> str:
     return "choose a runtime version built for this OS release, or a newer OS image"
 
 
+def with_versions(failure: Failure | None, found: Compatibility | None) -> Failure | None:
+    """The failure with the versions around this one that ran here, where it is the build's and none is named yet."""
+    if failure is None or found is None or not found.ran or failure.check not in {"abi", "cpu"}:
+        return failure
+    fix = failure.fix or ""
+    if not failure.of_the_device or any(each in fix for each in found.ran):
+        return failure
+    return replace(failure, fix=f"{fix}; {_ran(found)}" if fix else f"use another version: {_ran(found)}")
+
+
+def _ran(found: Compatibility) -> str:
+    return f"{' and '.join(found.ran)} ran on this image under emulation"
+
+
 def _other_version(found: Compatibility) -> str:
+    if found.ran:
+        return f"use another version: {_ran(found)}"
     fitting = next((known.version for known in found.install.versions if known.fits), None)
     return f"use version {fitting}" if fitting else "choose another runtime, or another OS image with --os"
 
@@ -82,7 +103,10 @@ def _cpu_check(found: Compatibility) -> Check:
     if found.load is not None and found.load.outcome == "illegal instruction":
         reason = f"a run of a small model on {found.load.emulated_cpu} ended with an {found.load.detail}"
         return Check(
-            id="cpu", status="fail", reason=reason, fix="use the version before or after: --runtime name@version"
+            id="cpu",
+            status="fail",
+            reason=reason,
+            fix=f"use the version before or after{f': {_ran(found)}' if found.ran else ', --runtime name@version'}",
         )
     if found.cpu_unavailable:
         twin = "no Arm code" in found.cpu_unavailable
@@ -117,6 +141,22 @@ def reached_check(found: Compatibility) -> Check | None:
     return Check(id="cpu", status="fail", reason=reason, fix="use a runtime version built for this core")
 
 
+def left_out_check(compatibility: Compatibility) -> Check | None:
+    """The ``operators`` check, where a delegate took none of the operators that it takes in general."""
+    left = [each for each in compatibility.operators if each.status == "fallback" and each.detail.endswith(_LEFT_OUT)]
+    if not left or compatibility.delegations:
+        return None
+    delegate = left[0].detail.removesuffix(_LEFT_OUT)
+    names = ", ".join(dict.fromkeys(each.type for each in left))
+    cost = cost_words(left)
+    reason = (
+        f"{delegate} took nothing here, and {names} ran in slower kernels{f' ({cost})' if cost else ''}: as it does "
+        "where only the run tells the size of a tensor"
+    )
+    fix = "export the model with fixed sizes, or count with the slower kernels"
+    return Check(id="operators", status="warn", reason=reason, fix=fix)
+
+
 def _features(findings: Iterable[CpuFinding]) -> str:
     return ", ".join(dict.fromkeys(finding.feature for finding in findings))
 
@@ -142,7 +182,8 @@ def _by_status(bad: Sequence[OperatorFinding]) -> Iterable[str]:
         rows = list(group)
         kinds = list(dict.fromkeys(finding.type for finding in rows))
         names = ", ".join(kinds[:_SHOWN]) + (f" and {len(kinds) - _SHOWN} more kinds" if len(kinds) > _SHOWN else "")
-        yield f"{len(rows)} operators are {BAD[status]}: {names} ({rows[0].detail})"
+        are = "operator is" if len(rows) == 1 else "operators are"
+        yield f"{len(rows)} {are} {BAD[status]}: {names} ({rows[0].detail})"
 
 
 def summary(found: Compatibility) -> str:
@@ -156,12 +197,12 @@ def summary(found: Compatibility) -> str:
     if counts["fallback"]:
         words = cost_words([finding for finding in found.operators if finding.status == "fallback"])
         parts.append(f"{counts['fallback']} in a slower kernel{f' ({words})' if words else ''}")
-    operators = "1 operator" if len(found.operators) == 1 else f"{len(found.operators)} operators"
-    return f"{operators}: {', '.join(parts)}"
+    many = "" if len(found.operators) == 1 else "s"
+    return f"{len(found.operators)} operator{many}: {', '.join(parts)}"
 
 
 def cost_words(findings: Sequence[OperatorFinding]) -> str:
-    """What fallbacks take in instructions against the build that takes fewest; empty where that is not known.
+    """What fallbacks take in instructions against the build that takes fewest; empty where that is not known or less.
 
     Only rows count whose own instructions and best ones are known, and of many the sums are compared.
     """
@@ -175,6 +216,8 @@ def cost_words(findings: Sequence[OperatorFinding]) -> str:
     own = sum(instructions.value for _finding, instructions, _cost in known)
     best = sum(cost.best_instructions.value for _finding, _instructions, cost in known)
     macs = sum(cost.macs.value for _finding, _instructions, cost in known)
+    if own <= best:
+        return ""
     about = "" if all(instructions.mode == "emulated" for _finding, instructions, _cost in known) else "about "
     libraries = ", ".join(dict.fromkeys(finding.library for finding, _own, _cost in known if finding.library))
     builds = " and ".join(dict.fromkeys(f"{cost.best_build} ({cost.best_library})" for *_, cost in known))
@@ -182,6 +225,17 @@ def cost_words(findings: Sequence[OperatorFinding]) -> str:
         f"{libraries}: {about}{own / macs:.2g} instructions a multiply-accumulate, "
         f"{own / best:.2g} times what {builds} {'take' if ' and ' in builds else 'takes'}"
     )
+
+
+def without_delegates(found: Compatibility) -> Compatibility:
+    """The findings for a run in which the runtime must apply none."""
+    operators = tuple(
+        finding.model_copy(update={"status": "fallback", "library": None, "detail": "delegates are switched off"})
+        if finding.status == "delegated" and finding.type not in COPIES
+        else finding
+        for finding in found.operators
+    )
+    return found.model_copy(update={"operators": operators, "delegations": ()})
 
 
 def with_run(
@@ -231,15 +285,26 @@ def _as_run(findings: Sequence[OperatorFinding], rows: Sequence[Op]) -> tuple[Op
             continue
         library = row.kernels[0].library if row.kernels else finding.library
         status: OperatorStatus = "fallback" if library in _REFERENCE else finding.status
-        if status in BAD or status in {"unknown", "delegated"}:
-            status = "native"  # it did run, and not in a delegate
-        detail = "reference kernels: written to be read, not to be fast" if library in _REFERENCE else finding.detail
+        detail = finding.detail
+        if status == "delegated":
+            status, detail = _left_out(finding)
+        elif status in BAD or status == "unknown":
+            status = "native"  # it did run
+        if library in _REFERENCE:
+            detail = "reference kernels: written to be read, not to be fast"
         found.append(
             finding.model_copy(
                 update={"library": library, "status": status, "detail": detail, "instructions": row.instructions}
             )
         )
     return tuple(found)
+
+
+def _left_out(finding: OperatorFinding) -> tuple[OperatorStatus, str]:
+    """Of an operator that a delegate takes in general and left to the runtime in this run."""
+    if finding.type in COPIES:
+        return "native", ""
+    return "fallback", f"{finding.library}{_LEFT_OUT}"
 
 
 def _as_delegated(rows: Sequence[Op]) -> tuple[Delegation, ...]:

@@ -110,8 +110,8 @@ class OperatorFinding(_Frozen):
     instructions: Quantity = Unavailable(unavailable="nothing was run")
     """Emulated after a run. Before it, of a fallback whose build was counted with other models: predicted."""
     cost: KernelCost | None = None
-    """Of an operator that falls back and multiplies and accumulates; None where no build was counted
-    with its like, or this build takes fewest."""
+    """Of an operator that falls back and multiplies and accumulates, or that may: a delegate can leave to the runtime
+    what it takes in general. None where no build was counted with its like, or this build takes fewest."""
 
 
 class Delegation(_Frozen):
@@ -166,6 +166,8 @@ class Compatibility(_Frozen):
     cpu_unavailable: str | None = None
     load: RecordedLoad | None = None
     """None where nobody has recorded it."""
+    ran: tuple[str, ...] = ()
+    """The nearest versions before and after that ran on this image and core, as ``onnxruntime 1.20.1``."""
     operators: tuple[OperatorFinding, ...]
     operators_unavailable: str | None = None
     """Why there is no table of this build; then every operator's status is unknown."""

@@ -28,7 +28,8 @@ def explain(
     failure: Failure | None, outcome: Outcome, report: Mapping[str, Any] | None, record: RunRecord
 ) -> Failure | None:
     """The failure with the two NumPy versions in it; any other failure as it is."""
-    if failure is None or failure.check != "abi":
+    # ONNX Runtime's import says "ImportError" and no more
+    if failure is None or not (failure.check == "abi" or _says_nothing(failure)):
         return failure
     error, runtime = (report.get(key) if report else None for key in ("error", "runtime"))
     cause = str(error.get("cause") or "") if isinstance(error, dict) else ""
@@ -39,13 +40,20 @@ def explain(
     versions = _VERSIONS.search(said)
     if versions and int(versions[1], 16) > int(versions[2], 16):
         wanted = _FIRST_WITH.get(int(versions[1], 16))
-        reason = f"{build} was compiled for a newer NumPy than the image has ({image}): {failure.reason}"
+        beside = f" ({image})" if has else ""
+        reason = f"{build} was compiled for a newer NumPy than the image has{beside}: {failure.reason}"
         newer = f"NumPy {wanted} or newer" if wanted else "a newer NumPy"
         return replace(
             failure,
+            check="abi",
             reason=reason,
             fix=f"install {newer} beside it, or use an older version of {build.split(maxsplit=1)[0]}",
         )
     if _FOR_NUMPY_1.search(said):
-        return replace(failure, reason=f"{build} was compiled for NumPy 1, and finds {image}: {failure.reason}")
+        reason = f"{build} was compiled for NumPy 1, and finds {image}: {failure.reason}"
+        return replace(failure, check="abi", reason=reason, fix=failure.fix or "install numpy<2 beside this runtime")
     return failure
+
+
+def _says_nothing(failure: Failure) -> bool:
+    return failure.check == "run" and failure.reason.startswith("ImportError during ")

@@ -7,7 +7,7 @@ little trusted there as in the device's. They write ``parity.json`` into the run
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,7 @@ def profile(
 ) -> Result:
     """Profile as `pipeline.profile` does, then compare. Raises what that raises, and `UsageError` for ``reference``."""
     graph = read_model(request.model)
-    given = None if parity.reference is None else _given(parity.reference, graph)
+    given = None if parity.reference is None else _given(parity.reference, graph, reshaped=bool(request.shapes))
     request = replace(request, parity=True)
     result = pipeline.profile(request, run_dir, builder, protector, cancel)
     if request.engine == "replay" or any(check.status == "fail" and check.id != "latency" for check in result.checks):
@@ -234,8 +234,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _given(path: Path, graph: ModelGraph) -> Arrays:
-    """The outputs in the file, in the model's order. Raises `UsageError`."""
+def _given(path: Path, graph: ModelGraph, *, reshaped: bool = False) -> Arrays:
+    """The outputs in the file, in the model's order. Raises `UsageError`, before anything is run.
+
+    ``reshaped``: inputs have other shapes than in the file, so its outputs may have too.
+    """
     arrays = load_npz(path, option="--parity-reference")
     if len(arrays) == 1 and len(graph.outputs) == 1:
         arrays = {graph.outputs[0].name: next(iter(arrays.values()))}
@@ -246,7 +249,25 @@ def _given(path: Path, graph: ModelGraph) -> Arrays:
             hint=f"it has {', '.join(arrays) or 'none'}; the model's outputs: "
             + ", ".join(tensor.name for tensor in graph.outputs),
         )
+    for tensor in graph.outputs:
+        array = arrays[tensor.name]
+        wanted = None if reshaped else tensor.shape
+        if array.dtype.kind not in "biufc" or (wanted is not None and not _has_shape(array, wanted)):
+            shape = f" {list(wanted)}" if wanted is not None else ""
+            raise UsageError(
+                f"--parity-reference {path}: {tensor.name!r} is {array.dtype} {list(array.shape)}, "
+                f"the model gives {tensor.dtype}{shape}",
+                hint="write the outputs as the model gives them, with numpy.savez",
+            )
     return [(tensor.name, _as_floats(arrays[tensor.name], tensor.dtype)) for tensor in graph.outputs]
+
+
+def _has_shape(array: NDArray[Any], shape: Sequence[int | str | None]) -> bool:
+    """Whether the array could be of that shape; sizes that the file leaves open fit any."""
+    if len(array.shape) != len(shape):
+        return False
+    sizes = zip(array.shape, shape, strict=True)
+    return all(size == has for has, size in sizes if isinstance(size, int) and size >= 0)
 
 
 def _as_floats(array: NDArray[Any], dtype: str) -> NDArray[Any]:

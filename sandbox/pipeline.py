@@ -17,6 +17,7 @@ from .analysis import analyse
 from .budget import MemoryBudget, budget
 from .calibration import Calibration, read_any_calibration
 from .compatibility import Target, examine
+from .compatibility_checks import without_delegates
 from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
@@ -204,9 +205,10 @@ def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
         runtime=plan.runtime[0],
         version=plan.runtime[1],
     )
-    return examine(
+    found = examine(
         plan.graph, target, directory=data_directory("compatibility"), cache=cache, shapes=plan.request.shapes
     )
+    return found if plan.request.delegates else without_delegates(found)
 
 
 def static_traffic(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], device: DeviceSpec) -> Traffic | None:

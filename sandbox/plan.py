@@ -196,8 +196,14 @@ def load_npz(path: Path, *, option: str) -> dict[str, NDArray[Any]]:
         MemoryError,  # of a size that only a damaged file has
     ) as error:
         raise UsageError(
-            f"{option} {path}: not a readable .npz file ({error})", hint="write it with numpy.savez"
+            f"{option} {path}: not a readable .npz file ({_npz_problem(error)})", hint="write it with numpy.savez"
         ) from error
+
+
+def _npz_problem(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # the path stands before it
+    return "it holds one array without a name" if isinstance(error, (AttributeError, TypeError)) else str(error)
 
 
 def plan_jobs(

@@ -1,7 +1,8 @@
 """``python -m tests.record_kernel_costs [DEVICE…]``: count what kernels of each build cost, into ``compatibility/``.
 
-Each build runs the same quantised models on the cores of some devices, under emulation, and the instructions of each
-operator are divided by the multiply-accumulates that its shapes give. Devices that are not named keep their rows.
+Each build runs the same quantised and float models on the cores of some devices, under emulation, and the instructions
+of each operator are divided by the multiply-accumulates that its shapes give. What a delegate takes is counted a second
+time without delegates. Devices that are not named keep their rows.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ from sandbox.resources import cache_directory, data_directory
 from . import zoo
 
 _ARCHITECTURE = "arm64"
-_DEVICES = ("rpi3b", "rpi4b")
+_DEVICES = ("rpi3b", "rpi4b", "rpi5")
 _BUILDS = (
     ("bookworm-arm64", "tflite-runtime", "2.14.0"),
     ("bullseye-arm64", "tflite-runtime", "2.11.0"),
     ("bookworm-arm64", "ai-edge-litert", "2.3.0"),
 )
-_MODELS = ("mobilenet_v1_0.25_128_int8.tflite", "mobilenet_v2_0.35_96_int8.tflite", "dense_512_int8.tflite")
+_DTYPES = ("int8", "fp32")
+_MODELS = tuple(
+    f"{name}_{dtype}.tflite"
+    for dtype in _DTYPES
+    for name in ("mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "dense_512")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +74,7 @@ def main() -> None:
             recorded=datetime.now(timezone.utc).date().isoformat(),
             emulator=emulator,
             models=_MODELS,
-            rows=tuple(sorted([*kept, *rows], key=lambda row: (row.emulated_cpu, row.type, row.dtype, row.per_mac))),
+            rows=tuple(sorted([*kept, *rows], key=lambda row: (row.emulated_cpu, row.dtype, row.type, row.per_mac))),
         )
         path.write_text(_text(table))
 
@@ -81,25 +87,42 @@ def record(device: str, builds: Sequence[tuple[str, str, str]] = _BUILDS) -> tup
         if image not in {each.image for each in load_device(device, specs).os}:
             continue
         core = select_os(load_device(device, specs), image).emulated_cpu
-        counted = []
-        for model in _MODELS:
-            found, emulator = count(model, device, image, f"{runtime}@{version}")
-            counted += found
-        for kind, dtype in sorted({(each.type, each.dtype) for each in counted}):
-            same = [each for each in counted if (each.type, each.dtype) == (kind, dtype)]
-            rows.append(_row(same, runtime=runtime, version=version, emulated_cpu=core))
-            sys.stdout.write(f"{device} {runtime} {version} {kind} {dtype}: {rows[-1].per_mac:.2f}\n")
-            sys.stdout.flush()
+        for models in _models_by_dtype():
+            for delegates in (True, False):
+                counted = []
+                for model in models:
+                    found, emulator = count(model, device, image, f"{runtime}@{version}", delegates=delegates)
+                    counted += found
+                for kind in sorted({each.type for each in counted}):
+                    same = [each for each in counted if each.type == kind]
+                    rows.append(_row(same, runtime=runtime, version=version, emulated_cpu=core, delegates=delegates))
+                    sys.stdout.write(
+                        f"{device} {runtime} {version} {rows[-1].library} {kind}: {rows[-1].per_mac:.2f}\n"
+                    )
+                    sys.stdout.flush()
+                if not any(row.library == "XNNPACK" for row in rows[-len({each.type for each in counted}) :]):
+                    break  # no delegate took any: without delegates they are the same kernels
     return rows, emulator
 
 
-def count(model: str, device: str, image: str, runtime: str) -> tuple[list[Counted], str]:
+def _models_by_dtype() -> Iterator[tuple[str, ...]]:
+    for dtype in _DTYPES:
+        yield tuple(model for model in _MODELS if model.endswith(f"_{dtype}.tflite"))
+
+
+def count(model: str, device: str, image: str, runtime: str, *, delegates: bool = True) -> tuple[list[Counted], str]:
     """One profile of one inference: its operators that multiply and accumulate, and the emulator."""
     with tempfile.TemporaryDirectory(prefix="edge-sandbox-costs-") as folder, guard() as protector:
         path = Path(folder) / model
         path.write_bytes(zoo.make(model))
         request = ProfileRequest(
-            model=path, device=device, os=image, runtime=runtime, engine="local", jobs=("latency", "operators")
+            model=path,
+            device=device,
+            os=image,
+            runtime=runtime,
+            engine="local",
+            jobs=("latency", "operators"),
+            delegates=delegates,
         )
         builder = ImageBuilder(
             images=data_directory("images"), store=Store(cache_directory()), progress=Silent(), mirror=None
@@ -146,7 +169,7 @@ def _multiplies(row: Op) -> bool:
     return row.status != "outside" and row.type in {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
-def _row(counted: Sequence[Counted], *, runtime: str, version: str, emulated_cpu: str) -> KernelRow:
+def _row(counted: Sequence[Counted], *, runtime: str, version: str, emulated_cpu: str, delegates: bool) -> KernelRow:
     libraries: dict[str, int] = {}
     for library, instructions in (each for one in counted for each in one.libraries):
         libraries[library] = libraries.get(library, 0) + instructions
@@ -155,6 +178,7 @@ def _row(counted: Sequence[Counted], *, runtime: str, version: str, emulated_cpu
         runtime=runtime,
         version=version,
         emulated_cpu=emulated_cpu,
+        delegates=delegates,
         type=counted[0].type,
         dtype=counted[0].dtype,
         library=max(libraries, key=lambda name: libraries[name]),

@@ -50,13 +50,14 @@ class TflmBackend(Backend):
         self._interpreter: Any = None
         self._names: tuple[list[str], list[str]] = ([], [])
         self._arena: dict[str, int] = {}
+        self._refusal: str | None = None
 
     def describe(self) -> dict[str, Any]:
         return {
             "name": self._request.runtime,
             "version": metadata.version("tflite-micro"),
             "delegates": [],
-            "arena": self._arena,
+            "arena": {**self._arena, "refusal": self._refusal},
         }
 
     def load(self) -> None:
@@ -129,6 +130,8 @@ class TflmBackend(Backend):
         if not self._works(found, run):
             found = self._smallest(found, enough, run)
         self._arena["minimum"] = found
+        if not self._works(found - STEP, run):
+            self._refusal = self._refused_words()
         self._interpreter = self._create(found)
 
     def _smallest(self, fails: int, works: int, attempt: Callable[[int], Any]) -> int:
@@ -182,6 +185,11 @@ class TflmBackend(Backend):
             os.dup2(kept, 2)
             os.close(kept)
             os.close(file)
+
+    def _refused_words(self) -> str:
+        """The allocation that failed: what TFLM says after it follows from it."""
+        said = self._said.read_text(errors="replace")[:LONGEST].splitlines()
+        return next((line.strip() for line in said if "alloc" in line.lower()), self._last_words())
 
     def _last_words(self) -> str:
         try:

@@ -23,6 +23,7 @@ from .cpu import cpu_findings, load_on
 from .facts import BuildFacts, ImageFacts, load_build, load_image, load_index
 from .install import choose_wheel, stricter_than_its_files, with_elf
 from .kernel_costs import load_kernel_costs, with_costs
+from .loads import load_loads, versions_around
 from .operator_tables import load_table
 from .operators import delegations, model_problems, operator_findings
 from .wheel import read_wheel
@@ -79,7 +80,7 @@ def examine(
     if costs is not None:
         core = target.os.emulated_cpu
         operators = with_costs(operators, costs, read_dataflow(graph, shapes or {}), (runtime, version), core)
-        if any(each.cost for each in operators):
+        if any(each.cost for each in operators if each.status != "delegated"):
             source = f"counted on {core} under emulation with {', '.join(costs.models)}"
             tables.append(TableUse(name="costs of kernels", source=source, date=costs.recorded))
     lists = {each: load_accelerator(each, directory) for each in dict.fromkeys(accelerators)}
@@ -87,6 +88,8 @@ def examine(
         TableUse(name=f"operators of {each.name}", source=each.source, date=each.date) for each in lists.values()
     ]
     load = load_on(facts, spec.id, target.os) if facts else None
+    loads, os = load_loads(spec.id, directory), target.os
+    around = versions_around(loads, runtime, version, os.emulated_cpu, os.page_size_bytes) if loads else ()
     return Compatibility(
         install=install,
         abi=abi,
@@ -94,6 +97,7 @@ def examine(
         cpu=cpu,
         cpu_unavailable=cpu_unavailable,
         load=RecordedLoad(emulated_cpu=load.emulated_cpu, outcome=load.outcome, detail=load.detail) if load else None,
+        ran=tuple(f"{runtime} {each}" for each in around),
         operators=operators,
         operators_unavailable=None if table else f"no table of {runtime} {version} on {spec.architecture} was dumped",
         weight_types=graph.weight_types,

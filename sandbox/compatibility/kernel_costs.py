@@ -27,6 +27,8 @@ class KernelRow(_Frozen):
     runtime: str
     version: str
     emulated_cpu: str
+    delegates: bool = True
+    """Whether the runtime applied the delegates that it applies by itself."""
     type: str
     dtype: str
     library: str
@@ -61,15 +63,17 @@ class KernelCosts(_Frozen):
     rows: tuple[KernelRow, ...]
 
     def of_build(self, runtime: str, version: str, emulated_cpu: str, kind: str, dtype: str | None) -> KernelRow | None:
-        """The row of exactly this build, core, operator type and precision."""
-        key = (runtime, version, emulated_cpu, kind, dtype)
-        return next(
-            (row for row in self.rows if (row.runtime, row.version, row.emulated_cpu, row.type, row.dtype) == key), None
+        """The row of exactly this build, core, operator type and precision, as the build runs by itself."""
+        key = (runtime, version, emulated_cpu, kind, dtype, True)
+        rows = (
+            (row, (row.runtime, row.version, row.emulated_cpu, row.type, row.dtype, row.delegates)) for row in self.rows
         )
+        return next((row for row, its in rows if its == key), None)
 
     def best(self, emulated_cpu: str, kind: str, dtype: str | None) -> KernelRow | None:
-        """The build that takes fewest instructions on this core."""
-        rows = [row for row in self.rows if (row.emulated_cpu, row.type, row.dtype) == (emulated_cpu, kind, dtype)]
+        """The build that takes fewest instructions on this core, as it runs by itself."""
+        key = (emulated_cpu, kind, dtype, True)
+        rows = [row for row in self.rows if (row.emulated_cpu, row.type, row.dtype, row.delegates) == key]
         return min(rows, key=lambda row: row.per_mac, default=None)
 
 
@@ -116,9 +120,10 @@ def _with_cost(
 ) -> OperatorFinding:
     best = costs.best(emulated_cpu, finding.type, finding.dtype)
     own = costs.of_build(*build, emulated_cpu, finding.type, finding.dtype)
-    if best is None or best == own or not isinstance(macs, Metric) or not macs.value:
+    if best is None or not isinstance(macs, Metric) or not macs.value:
         return finding
-    if finding.status not in {"fallback", "native"}:  # native: a run may find it in reference kernels, so a fallback
+    # native: a run may find it in reference kernels; delegated: a run may find that the delegate left it out
+    if finding.status not in {"fallback", "native", "delegated"} or (best == own and finding.status != "delegated"):
         return finding
     cost = KernelCost(
         macs=macs,
@@ -126,7 +131,7 @@ def _with_cost(
         best_library=best.library,
         best_instructions=_predicted(best, macs, costs),
     )
-    if own is None or finding.status == "native":
+    if own is None or finding.status != "fallback":
         return finding.model_copy(update={"cost": cost})
     update = {"cost": cost, "library": own.library, "instructions": _predicted(own, macs, costs)}
     return finding.model_copy(update=update)

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from sandbox.compatibility_result import Delegation, OperatorFinding, OperatorStatus
 from sandbox.graph import ModelGraph, Operator
+from sandbox.graph.macs import COPIES
 
 from .operator_tables import OnnxKernel, OnnxTable, OperatorTable, TfliteOperator, TfliteTable
 
@@ -103,7 +104,7 @@ def _tflite(operator: Operator, known: TfliteOperator | None, table: TfliteTable
     if outcome == "native":
         # another type of the same operator goes to the delegate: this one runs in the runtime's own, slower kernel
         faster = [dtype for dtype, each in known.dtypes.items() if each == "delegated"]
-        if faster:
+        if faster and operator.type not in COPIES:
             detail = f"XNNPACK takes {operator.type} as {', '.join(faster)} here, not as {operator.dtype}"
             return _finding(operator, "fallback", detail, library="TFLite")
         return _finding(operator, "native", library="TFLite")
@@ -121,13 +122,7 @@ def _onnx(
         if _has_body(operator, graph):
             detail = "no kernel of its own: ONNX Runtime runs ONNX's definition of it by other operators"
             return _finding(operator, "native", detail, library="CPUExecutionProvider")
-        status: OperatorStatus = "unknown" if operator.version is None else "missing"
-        why = (
-            "neither the onnx package here nor this build knows it"
-            if status == "unknown"
-            else f"onnxruntime {table.version} has no kernel for it"
-        )
-        return _finding(operator, status, why)
+        return _finding(operator, *_unknown(operator, table, graph))
     version = operator.version
     fitting = [kernel for kernel in known if version is None or _covers(kernel, version)]
     if not fitting:
@@ -167,6 +162,18 @@ def _has_body(operator: Operator, graph: ModelGraph) -> bool:
         return False
     # onnx's stubs leave these two out
     return bool(getattr(schema, "has_function", False) or getattr(schema, "has_context_dependent_function", False))
+
+
+def _unknown(operator: Operator, table: OnnxTable, graph: ModelGraph) -> tuple[OperatorStatus, str]:
+    """Of an operator that the build has no kernel for, under any version."""
+    import onnx  # noqa: PLC0415
+
+    if operator.version is not None:
+        return "missing", f"onnxruntime {table.version} has no kernel for it"
+    opset = graph.opsets.get("", graph.opsets.get("ai.onnx"))
+    if not operator.domain and opset is not None and opset <= onnx.defs.onnx_opset_version():
+        return "missing", f"neither ONNX's opset {opset} nor this build has it"
+    return "unknown", "neither the onnx package here nor this build knows it"
 
 
 def _names_no_tensor(dtype: str) -> bool:

@@ -12,6 +12,8 @@ _UNCOUNTED = frozenset(
     {"SVDF", "RNN", "LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "CONV_3D", "IF", "WHILE"}
 )
 """Operators that multiply and accumulate in ways that shapes alone do not tell, or as often as data say."""
+COPIES = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
+"""They give the same bytes in another shape: there is no arithmetic that one kernel could be slower at than another."""
 
 
 def multiply_accumulates(kind: str, flow: Dataflow, step: Step, *, custom: bool) -> Quantity:

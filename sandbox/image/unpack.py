@@ -10,6 +10,7 @@ import copy
 import fnmatch
 import io
 import lzma
+import re
 import stat
 import tarfile
 import zipfile
@@ -112,6 +113,10 @@ def _leads_to(folder: str, keep: tuple[str, ...]) -> bool:
     return any(glob.startswith(f"{folder}/") or fnmatch.fnmatch(folder, glob) for glob in keep)
 
 
+_SPREAD = re.compile(r"^[^/]+\.data/(?:purelib|platlib)/")
+"""Files below it belong at the top ("Spreading a wheel", PyPA's binary distribution format)."""
+
+
 def _unpack_wheel(path: Path, wheel: LockedWheel, root: Path) -> None:
     target = root / "opt" / wheel.runtime
     target.mkdir(parents=True, exist_ok=True)
@@ -124,6 +129,7 @@ def _unpack_wheel(path: Path, wheel: LockedWheel, root: Path) -> None:
                         f"{wheel.filename}: {member.filename!r} would be written outside its folder",
                         hint="do not use this wheel",
                     )
+                member.filename = _SPREAD.sub("", member.filename)
                 archive.extract(member, target)
     except zipfile.BadZipFile as error:
         raise DataFileError(f"{wheel.filename}: {error}", hint="lock the image again") from error

@@ -133,9 +133,10 @@ def judged(
     """Every question that a microcontroller's result answers."""
     limit = checks.ram_limit(record.board, record.memory_bytes, record.reserve_bytes)
     arena = next((each for each in part.arenas if each.where == "device"), None)
+    here = next((each for each in part.arenas if each.where == "host"), None) if ran else None
     budget = record.latency_budget_seconds
     found = [
-        checks.memory_check(arena if failure is None or not ran else None, limit, failure),
+        checks.memory_check(arena if failure is None or not ran else None, limit, failure, here=here),
         checks.flash_check(part.flash),
         checks.operators_check(part.operators, failure, ran=ran),
         checks.cpu_check(record.board, is_float=_dtype(record) == "fp32"),

@@ -58,6 +58,8 @@ class HostArena:
     mode: Mode
     source: str
     margin: int = 0
+    refusal: str | None = None
+    """What TFLM says of an arena that is one step smaller than the minimum."""
 
 
 def structure(flows: Sequence[Dataflow]) -> Structure:
@@ -116,6 +118,7 @@ def host_arena(arena: HostArena) -> Arena:
         recorded=size(arena.recorded),
         head=size(arena.head),
         tail=size(arena.tail),
+        refusal=arena.refusal,
     )
 
 

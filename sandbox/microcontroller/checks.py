@@ -33,8 +33,11 @@ def ram_limit(board: Microcontroller, memory_bytes: int | None, reserve_bytes: i
     return Metric(value=max(size - reserve_bytes, 0), unit="byte", mode="measured", source=source)
 
 
-def memory_check(arena: Arena | None, limit: Quantity, failure: Failure | None) -> Check:
-    """Does the arena fit into a block of RAM, judged by its upper end? Data and stack come on top."""
+def memory_check(arena: Arena | None, limit: Quantity, failure: Failure | None, *, here: Arena | None = None) -> Check:
+    """Does the arena fit into a block of RAM, judged by its upper end? Data and stack come on top.
+
+    ``here``: what TFLM itself did on this host, for people who met its words on the board.
+    """
     if failure is not None and failure.check == "memory":
         return Check(id="memory", status="fail", limit=limit, reason=failure.reason, fix=failure.fix)
     needed: Quantity = arena.minimum if arena else Unavailable(unavailable="no arena was planned")
@@ -46,6 +49,7 @@ def memory_check(arena: Arena | None, limit: Quantity, failure: Failure | None) 
     reason = f"an arena of {format_size(most)} in {format_size(limit.value)} of RAM"
     if least > limit.value:
         fix = "use a smaller input or model, quantise it, or take a board with more RAM in one block"
+        reason += _as_tflm_says(here) if here else ""
         return Check(id="memory", status="fail", value=needed, limit=limit, reason=reason, fix=fix)
     left = 1 - most / max(limit.value, 1)
     if left < MARGINAL_HEADROOM:
@@ -54,6 +58,17 @@ def memory_check(arena: Arena | None, limit: Quantity, failure: Failure | None) 
         return Check(id="memory", status="warn", value=needed, limit=limit, reason=reason, fix=fix)
     reason = f"{reason}: {left:.0%} left for data and stack"
     return Check(id="memory", status="pass", value=needed, limit=limit, reason=reason)
+
+
+def _as_tflm_says(here: Arena) -> str:
+    words = f"; of too small an arena TFLM says: {here.refusal}" if here.refusal else ""
+    recorded, least = here.recorded, here.minimum
+    if isinstance(recorded, Metric) and isinstance(least, Metric) and recorded.value < least.value:
+        words += (
+            f"; do not size it by what TFLM reports to have used: that is {format_size(recorded.value)} on this host, "
+            f"where it works from {format_size(least.value)}"
+        )
+    return words
 
 
 def flash_check(flash: Flash) -> Check:

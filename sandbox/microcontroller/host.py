@@ -30,6 +30,8 @@ RUNTIME = "tflite-micro"
 _GUEST_CODE, _GUEST_MODEL, _GUEST_INPUT = "/edge/guest", "/edge/model/model.tflite", "/edge/input.npz"
 _MEMORY_LIMIT_BYTES = 2 << 30
 """Of the host: the largest arena that is tried, Python and NumPy fit several times."""
+_LONGEST = 200
+"""Characters of what TFLM says."""
 OTHER_HOST = "TFLM's wheel is for x86-64 hosts"
 
 
@@ -106,6 +108,7 @@ def read_arena(report: Mapping[str, Any] | None, version: str) -> HostArena | Un
     numbers = [size for size in sizes if type(size) is int and 0 < size < 1 << 32]
     if len(numbers) != len(names) or numbers[2] + numbers[3] != numbers[1]:
         return Unavailable(unavailable="TFLM on this host left no figures of its arena")
+    refusal = found.get("refusal") if isinstance(found, dict) else None
     return HostArena(
         minimum=numbers[0],
         recorded=numbers[1],
@@ -113,6 +116,7 @@ def read_arena(report: Mapping[str, Any] | None, version: str) -> HostArena | Un
         tail=numbers[3],
         mode="measured",
         source=f"tflite-micro {version} on this 64-bit host",
+        refusal=" ".join(refusal.split())[:_LONGEST] if isinstance(refusal, str) else None,
     )
 
 

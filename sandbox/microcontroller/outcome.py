@@ -31,6 +31,8 @@ class Arena(_Frozen):
     """Activations and scratch buffers, the same on host and device."""
     tail: Quantity
     """Structures that live as long as the interpreter."""
+    refusal: str | None = None
+    """What TFLM says of an arena 16 bytes smaller than the minimum; None where it was not tried."""
 
 
 class Flash(_Frozen):

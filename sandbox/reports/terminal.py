@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from rich.text import Text
 
+from sandbox.compatibility_checks import cost_words
 from sandbox.measurements import Counts, Kernel, Op
 from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, Heap, Latency, Result
@@ -186,6 +187,10 @@ def _operators(result: Result) -> Iterator[Text]:
         told = detail and any(detail in reason for reason in result.verdict.reasons)
         why = "see the verdict" if told else clean(detail or "not in this build")
         yield row("missing", f"{clean(kind)}: {why}", style="red")
+    if found := result.compatibility:
+        fallbacks = [each for each in found.operators if each.status == "fallback"]
+        if words := cost_words(fallbacks):
+            yield row("slower", clean(f"{len(fallbacks)} in {words}"))
     if result.ops_unavailable and ran:
         yield row("note", clean(result.ops_unavailable))
     yield from _slowest(result.ops)

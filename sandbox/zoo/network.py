@@ -83,7 +83,14 @@ class Network:
         return self._file.finish([self._first], [self.value.index])
 
     def conv(
-        self, name: str, layer: Layer, *, stride: int = 1, activation: Activation = "relu6", valid: bool = False
+        self,
+        name: str,
+        layer: Layer,
+        *,
+        stride: int = 1,
+        activation: Activation = "relu6",
+        valid: bool = False,
+        version: int | None = None,
     ) -> None:
         """``layer`` is height × width × in × out; TFLite stores out × height × width × in."""
         kernel = np.moveaxis(layer.values, -1, 0)
@@ -93,7 +100,7 @@ class Network:
         )
         inputs = [self.value.index, *self._parameters(name, layer, kernel, axis=0)]
         shape = self._strided(kernel.shape[1:3], stride, kernel.shape[0], valid=valid)
-        self._add("CONV_2D", name, inputs, options, shape=shape, out=_range(activation))
+        self._add("CONV_2D", name, inputs, options, shape=shape, out=_range(activation), version=version)
 
     def depthwise(self, name: str, layer: Layer, *, stride: int = 1, activation: Activation = "relu6") -> None:
         """``layer`` is height × width × channels."""

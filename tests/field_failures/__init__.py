@@ -43,9 +43,11 @@ class Run(_Frozen):
     requires: tuple[str, ...] = ()
     """Wheels that are installed beside the runtime, as ``name==version``."""
     memory: str | None = None
+    operators: bool = False
+    """Whether the operators are looked at one by one, in a second run."""
     exit_code: int
     check: str | None = None
-    """The check that must have failed; None where none did."""
+    """The check that must have failed or, where the model still runs, warned; None where none did."""
     says: tuple[str, ...] = ()
     """What reasons and next steps must contain."""
 

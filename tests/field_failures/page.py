@@ -17,6 +17,24 @@ real image, with the tool's verdict. Sizes, times and addresses differ from host
 is made from [tests/field_failures/cases](../tests/field_failures/cases) by `python -m tests.field_failures`; a new case
 is one file there.
 """
+_NOT_HERE = {
+    "B7, GLIBC and GLIBCXX of older systems": "Mendel, Ubuntu 18.04, CentOS 7 and Debian Jessie have no image here. "
+    "B2 is the same failure on the oldest that has one; `check` reads the needs of any wheel.",
+    "D5, the free arena shrinks as the arena grows": "it is the text of a temporary allocation in one build of TFLM. "
+    "The search for the arena reads no such text: only whether the model runs counts, and sizes above it must run too.",
+    "D8, a graceful end when memory is short": "a wish for the runtime. D1 and D2 are what is told instead.",
+    "F2, affinity of threads is refused": "it depends on how many processors the host has. Every run names the "
+    "number of threads, for which ONNX Runtime sets no affinity.",
+    "F3, F4, `/proc/cpuinfo`, `/proc/meminfo` and the core count of the host": "no failure of a model: every run sees "
+    "the device's own files, which the tests of all engines look at.",
+    "G, crashes of the emulator": "the bad versions are not installed: pinned by `test_emulator_pins.py`.",
+    "H1, H2, H3, times that disagree": "they compare boards, and no board is here. What each time rests on, and its "
+    "error, stands beside it.",
+    "H4, a profile of zeros": "it is a board without a timer. Instructions are counted here, and what was not counted "
+    "is unavailable, never 0.",
+    "Unaligned access (SIGBUS), thermal limits, GPU and NPU delegates": "user-mode emulation has none of them.",
+}
+"""Reports that are no case, and why."""
 
 
 def key(case: Case, run: Run) -> str:
@@ -26,7 +44,7 @@ def key(case: Case, run: Run) -> str:
 
 def write(printed: Mapping[str, str]) -> str:
     """The page, with the printed texts by `key`. Controls print nothing that matters."""
-    return _HEAD + "".join(_section(case, printed) for case in cases())
+    return _HEAD + "".join(_section(case, printed) for case in cases()) + _not_here()
 
 
 def printed_in(page: str) -> dict[str, str]:
@@ -55,6 +73,11 @@ def _section(case: Case, printed: Mapping[str, str]) -> str:
         lines += [f"- {run.what}: `{run.command_line}`{_beside(run)}" for run in controls]
         lines.append("")
     return "\n".join(lines)
+
+
+def _not_here() -> str:
+    rows = "".join(f"- {what}: {why}\n" for what, why in _NOT_HERE.items())
+    return f"\n## Not replayable here, because\n\n{rows}"
 
 
 def _beside(run: Run) -> str:

@@ -19,6 +19,7 @@ from sandbox.image.build import ImageBuilder
 from sandbox.image.lock import derive_lock, write_lock
 from sandbox.image.spec import RuntimeSpec, load_lock, load_spec
 from sandbox.image.wheels import resolve_wheels
+from sandbox.microcontroller.board import is_microcontroller
 from sandbox.pipeline import profile
 from sandbox.plan import ProfileRequest
 from sandbox.reports import check_terminal, terminal
@@ -39,7 +40,7 @@ class Replayed:
 
     exit_code: int
     failed: str | None
-    """The id of the check that failed."""
+    """The id of the check that failed, else of the one that warned."""
     printed: str
     """The verdict as the terminal report has it, without numbers that differ from host to host."""
     said: str
@@ -57,9 +58,9 @@ def replay(run: Run, folder: Path, protector: Guard) -> Replayed:
         device=_device(run),
         os=run.os,
         runtime=run.runtime,
-        engine="local",
+        engine="auto" if on_a_microcontroller(run) else "local",
         memory_bytes=parse_size(run.memory) if run.memory else None,
-        jobs=("latency",),
+        jobs=("latency", "operators") if run.operators else ("latency",),
         inferences=(0, 1),
     )
     run_dir = folder / "run"
@@ -69,7 +70,7 @@ def replay(run: Run, folder: Path, protector: Guard) -> Replayed:
 
 
 def _replayed(verdict: Verdict, checks: Sequence[Check], report: str) -> Replayed:
-    failed = next((check.id for check in checks if check.status == "fail"), None)
+    failed = next((check.id for status in ("fail", "warn") for check in checks if check.status == status), None)
     fixes = [check.fix for check in checks if check.fix]
     return Replayed(
         exit_code=EXIT_CODES[verdict.status],
@@ -77,6 +78,11 @@ def _replayed(verdict: Verdict, checks: Sequence[Check], report: str) -> Replaye
         printed=settled(_verdict_block(report)),
         said="\n".join([*verdict.reasons, *fixes]),
     )
+
+
+def on_a_microcontroller(run: Run) -> bool:
+    """Whether TensorFlow Lite Micro runs the model, on this host."""
+    return is_microcontroller(run.device, data_directory("device_specs"))
 
 
 def _device(run: Run) -> str:
@@ -97,7 +103,8 @@ def problems(run: Run, found: Replayed) -> list[str]:
 def settled(text: str) -> str:
     """The text with … for what differs from host to host: addresses, sizes, times."""
     text = re.sub(r"0x[0-9a-f]{7,}", "0x…", text)
-    return re.sub(r"\b\d[\d.,]* (kB|MB|GB|ms|s)\b", r"… \1", text)
+    # a line may end between the number and its unit
+    return re.sub(r"\b\d[\d.,]*(\s+)(kB|MB|GB|ms|s)\b", r"…\1\2", text)
 
 
 def _verdict_block(report: str) -> str:
@@ -122,7 +129,9 @@ def _image_of(run: Run) -> str:
 
 def _extra(run: Run) -> RuntimeSpec | None:
     """The runtime that the run needs and the image has not, if any."""
-    name, _, version = (run.runtime or "").partition("@")
+    if run.runtime is None:
+        return None
+    name, _, version = run.runtime.partition("@")
     lock = load_lock(_image_of(run), data_directory("images"))
     if not version or (version in lock.runtime_versions(name) and not run.requires):
         return None
@@ -137,9 +146,8 @@ def _builder(run: Run) -> ImageBuilder:
 def _builder_with(image_id: str) -> ImageBuilder:
     """A builder whose image has every runtime that any case wants of it: one image for all of them."""
     images, store = data_directory("images"), host.builder().store
-    wanted = {
-        _extra(run) for case in cases() for run in case.runs if run.command == "profile" and _image_of(run) == image_id
-    }
+    profiled = [run for case in cases() for run in case.runs if run.command == "profile" and run.runtime]
+    wanted = {_extra(run) for run in profiled if _image_of(run) == image_id}
     runtimes = sorted((extra for extra in wanted if extra), key=lambda extra: (extra.name, extra.version))
     spec, lock = load_spec(image_id, images), load_lock(image_id, images)
     derived = derive_lock(lock, tuple(w for extra in runtimes for w in resolve_wheels(extra, spec, store.downloads)))

@@ -51,7 +51,7 @@ def test_a_version_that_no_table_knows() -> None:
     found = explained("compiled against API version 0xfe but this version of numpy is 0x14")
     assert found.fix is not None
     assert found.fix.startswith("install a newer NumPy beside it")
-    assert "(another NumPy)" in found.reason
+    assert "a newer NumPy than the image has: SystemError" in found.reason
 
 
 @pytest.mark.parametrize("stderr", ["", "version `GLIBC_2.33' not found", "compiled against API version 0xd but this "])
@@ -63,3 +63,14 @@ def test_other_checks_stay() -> None:
     other = Failure(check="operators", reason="no such operator")
     assert explain(other, outcome("_ARRAY_API not found"), None, RECORD) is other
     assert explain(None, outcome(""), None, RECORD) is None
+
+
+def test_an_import_that_says_nothing() -> None:
+    """onnxruntime 1.18 beside NumPy 1.19: the words are on stderr only."""
+    silent = Failure(check="run", reason="ImportError during import: ImportError")
+    said = "RuntimeError: module compiled against API version 0xe but this version of numpy is 0xd"
+    found = explain(silent, outcome(said), {"runtime": {"numpy": "1.19.5"}}, RECORD)
+    assert found is not None
+    assert found.check == "abi"
+    assert found.fix == "install NumPy 1.20 or newer beside it, or use an older version of tflite-runtime"
+    assert explain(silent, outcome(""), None, RECORD) == silent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -104,3 +105,29 @@ def test_the_block_of_the_report(tmp_path: Path) -> None:
     assert "host       not run: unavailable, because no namespaces" in text
     assert "first      operator 0, Conv conv, is the first that departs from reference:" in text
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((1, 11)), r"'probabilities' is float64 \[1, 11\], the model gives float32 \[1, 10\]"),
+        (np.zeros(10), r"is float64 \[10\]"),
+        (np.array(["a"] * 10).reshape(1, 10), r"is <U1 \[1, 10\]"),
+    ],
+)
+def test_outputs_that_no_run_can_give_are_refused_at_once(array: Any, words: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "wrong.npz", probabilities=array)
+    with pytest.raises(UsageError, match=words):
+        _given(tmp_path / "wrong.npz", read(tmp_path, "tiny.onnx"))
+
+
+def test_outputs_of_other_inputs_may_have_other_shapes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "right.npz", probabilities=np.zeros((2, 10)))
+    ((_, array),) = _given(tmp_path / "right.npz", read(tmp_path, "tiny.onnx"), reshaped=True)
+    assert array.shape == (2, 10)
+
+
+def test_one_array_without_a_name_is_no_npz(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros(4))
+    with pytest.raises(UsageError, match=r"not a readable \.npz file \(it holds one array without a name\)"):
+        _given(tmp_path / "one.npy", read(tmp_path, "tiny.onnx"))

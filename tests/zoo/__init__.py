@@ -22,8 +22,10 @@ from .onnx_models import (
     tiny_onnx,
 )
 from .tflite_models import (
+    conv_version_tflite,
     custom_op_tflite,
     dense_tflite,
+    dynamic_size_tflite,
     dynamic_tflite,
     memory_hog_tflite,
     mobilenet_v1,
@@ -34,9 +36,11 @@ from .tflite_models import (
 __all__ = [
     "NAMES",
     "Precision",
+    "conv_version_tflite",
     "custom_op_tflite",
     "dense_tflite",
     "dynamic_batch_onnx",
+    "dynamic_size_tflite",
     "dynamic_tflite",
     "endless_model_onnx",
     "fill_onnx",
@@ -68,10 +72,18 @@ _MAKERS: dict[str, tuple[str, Callable[..., bytes]]] = {
         r"tiny_conv_(fp32|int8)\.tflite",
         lambda dtype: tiny_conv_tflite(_precision(dtype)),
     ),
-    "dense_<width>_int8.tflite": (r"dense_([0-9]+)_int8\.tflite", lambda width: dense_tflite(int(width))),
+    "dense_<width>_<fp32|int8>.tflite": (
+        r"dense_([0-9]+)_(fp32|int8)\.tflite",
+        lambda width, dtype: dense_tflite(int(width), _precision(dtype)),
+    ),
     "dynamic.tflite": (r"dynamic\.tflite", dynamic_tflite),
+    "dynamic_size.tflite": (r"dynamic_size\.tflite", dynamic_size_tflite),
     "custom_op_<code>.tflite": (r"custom_op_(\w+)\.tflite", custom_op_tflite),
     "too_new_op_version.tflite": (r"too_new_op_version\.tflite", too_new_op_version_tflite),
+    "conv_version_<n>.tflite": (
+        r"conv_version_([0-9]+)\.tflite",
+        lambda version: conv_version_tflite(int(version)),
+    ),
     "memory_hog_<mib>.tflite": (r"memory_hog_([0-9]+)\.tflite", lambda mib: memory_hog_tflite(int(mib))),
     "tiny.onnx": (r"tiny\.onnx", tiny_onnx),
     "dynamic_batch.onnx": (r"dynamic_batch\.onnx", dynamic_batch_onnx),

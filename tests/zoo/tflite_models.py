@@ -52,6 +52,28 @@ def dynamic_tflite() -> bytes:
     return network.finish()
 
 
+def dynamic_size_tflite() -> bytes:
+    """A dense float layer behind a RESHAPE to a computed shape: its size is known only at run time."""
+    file = TfliteFile("dense behind a computed reshape")
+    signal, extent = file.tensor("signal", "float32", (1, 64)), file.tensor("extent", "float32", (2,))
+    zeros, nothing = file.tensor("zeros", "float32", (2,)), file.tensor("nothing", "int32", (2,))
+    target = file.tensor("target", "int32", (2,))
+    file.operator("ZEROS_LIKE", 1, [extent], [zeros], Options(table="ZerosLikeOptions", fields={}))
+    file.operator("CAST", 1, [zeros], [nothing], Options(table="CastOptions", fields={}))
+    size = file.constant("size", np.array([1, 64], dtype=np.int32))
+    file.operator("ADD", 1, [nothing, size], [target], Options(table="AddOptions", fields={}))
+    again = file.tensor("again", "float32", (1, 64), signature=(-1, -1))
+    file.operator("RESHAPE", 1, [signal, target], [again], Options(table="ReshapeOptions", fields={}))
+    layer = Weights(seed=8).layer(64, 10, fan_in=64)
+    weights = file.constant("weights", (layer.values * layer.scales[0]).T.astype(np.float32).copy())
+    bias = file.constant("bias", layer.bias.astype(np.float32))
+    logits = file.tensor("logits", "float32", (1, 10), signature=(-1, 10))
+    file.operator(
+        "FULLY_CONNECTED", 1, [again, weights, bias], [logits], Options(table="FullyConnectedOptions", fields={})
+    )
+    return file.finish([signal, extent], [logits])
+
+
 def too_new_op_version_tflite(version: int = 12) -> bytes:
     """A dense int8 layer whose FULLY_CONNECTED has a version that runtimes before 2.17 refuse by name."""
     network = Network(f"FULLY_CONNECTED version {version}", "int8", (1, 16))
@@ -59,9 +81,16 @@ def too_new_op_version_tflite(version: int = 12) -> bytes:
     return network.finish()
 
 
-def dense_tflite(width: int) -> bytes:
-    """Two dense int8 layers of ``width`` × ``width``."""
-    network = Network(f"dense {width}", "int8", (1, width))
+def conv_version_tflite(version: int) -> bytes:
+    """One float convolution, whose CONV_2D has that version."""
+    network = Network(f"CONV_2D version {version}", "float32", (1, 8, 8, 3))
+    network.conv("conv", Weights(seed=2).layer(3, 3, 3, 4, fan_in=27), version=version)
+    return network.finish()
+
+
+def dense_tflite(width: int, dtype: Precision = "int8") -> bytes:
+    """Two dense layers of ``width`` × ``width``."""
+    network = Network(f"dense {width}", dtype, (1, width))
     for layer in range(2):
         network.fully_connected(f"dense_{layer}", Weights(seed=5 + layer).layer(width, width, fan_in=width))
     return network.finish()

@@ -102,7 +102,7 @@ def test_an_operator_that_no_schema_knows() -> None:
         (helper.make_node("Relu", ["x"], ["y"]), TensorProto.FLOAT, "native"),
         (helper.make_node("Relu", ["x"], ["y"]), TensorProto.BOOL, "wrong_dtype"),
         (helper.make_node("Sigmoid", ["x"], ["y"]), TensorProto.FLOAT16, "fallback"),
-        (helper.make_node("Frobnicate", ["x"], ["y"]), TensorProto.FLOAT, "unknown"),
+        (helper.make_node("Frobnicate", ["x"], ["y"]), TensorProto.FLOAT, "missing"),
         (helper.make_node("Frobnicate", ["x"], ["y"], domain="my.own"), TensorProto.FLOAT, "custom"),
         (helper.make_node("HardSwish", ["x"], ["y"]), TensorProto.FLOAT, "native"),
     ],

@@ -20,6 +20,8 @@ SMALL_MODELS = (
     "tiny_conv_fp32.tflite",
     "tiny_conv_int8.tflite",
     "dynamic.tflite",
+    "dynamic_size.tflite",
+    "conv_version_7.tflite",
     "custom_op_FlexRFFT.tflite",
     "too_new_op_version.tflite",
     "memory_hog_300.tflite",

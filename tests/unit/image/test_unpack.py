@@ -227,6 +227,16 @@ def test_package_that_is_damaged_in_the_cache(root: Path) -> None:
         unpack(SPEC, lock([locked_deb("a", content)]), downloads, root, Silent())
 
 
+def test_a_wheel_is_spread_as_pip_does(root: Path) -> None:
+    """tflite-runtime 2.7.0 has all its files below purelib."""
+    below = {f"x-1.data/{kind}/{kind}/__init__.py": b"1" for kind in ("purelib", "platlib")}
+    unpack_all(root, {}, {"tflite-runtime": wheel({**below, "x-1.data/scripts/run": b"", "a.data/b": b""})})
+    (opt,) = (root / "opt").iterdir()
+    assert {str(path.relative_to(opt)) for path in opt.rglob("*") if path.is_file()} == {
+        *("purelib/__init__.py", "platlib/__init__.py", "x-1.data/scripts/run", "a.data/b")
+    }
+
+
 def test_wheel_lands_in_its_runtime_s_folder(root: Path) -> None:
     unpack_all(root, {}, {"tflite-runtime": wheel({"tflite_runtime/__init__.py": b"1", "x.dist-info/RECORD": b""})})
     assert files_below(root / "opt") == {

@@ -109,6 +109,21 @@ def test_a_board_too_small_in_ram(tmp_path: Path) -> None:
     assert check.fix
 
 
+def test_what_tflm_says_of_too_small_an_arena(tmp_path: Path) -> None:
+    """People met these words on the board; and what TFLM reports may be less than it needs (tflite-micro #2738)."""
+    said = "Failed to allocate tail memory. Requested: 24,\n available 16, missing: 8"
+    figures = {"enough": 262144, "minimum": 169040, "total": 160000, "head": 122032, "tail": 37968, "refusal": said}
+    ran = {**RAN, "runtime": {**RAN["runtime"], "arena": figures}}
+    reason = the(analyse(folder(tmp_path, ran, board="nucleo-f446re")), "memory").reason
+    assert "of too small an arena TFLM says: Failed to allocate tail memory. Requested: 24, available 16" in reason
+    assert "do not size it by what TFLM reports to have used: that is 160 kB on this host" in reason
+    assert "where it works from 169 kB" in reason
+    for odd in (None, 3, ["x"]):
+        found = read_arena({"runtime": {"arena": {**figures, "refusal": odd}}}, "1")
+        assert not isinstance(found, Unavailable)
+        assert found.refusal is None
+
+
 def test_an_arena_must_fit_into_one_block() -> None:
     """Two banks of 128 KiB with a gap hold no arena of 165 kB, though it is less than both together."""
     whole = load_board("nucleo-f446re", SPECS)
