@@ -1,4 +1,4 @@
-"""``python -m tests.record_tflm_counts``: count a TFLM library's instructions of MLPerf Tiny's models on an emulated core.
+"""``python -m tests.record_tflm_counts``: count a TFLM's instructions of MLPerf Tiny's models on an emulated core.
 
 Writes one build into calibration/tflm_counts.json, in place of one with the same id. The library is the caller's: the
 project holds no TFLM. Needs what level 3 needs (docs/howto/microcontroller.md).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def write(directory: Path, build: Build) -> None:
     others = [each for each in read_builds(directory).builds if each.id != build.id]
     builds = Builds(builds=tuple(sorted([*others, build], key=lambda each: each.id)))
     lines = json.dumps(builds.model_dump(mode="json"), indent=1)
+    lines = re.sub(r"\[\s+(\"\w+\"),\s+(\d+)\s+\]", r"[\1, \2]", lines)  # an operator a line
     (directory / FILE).write_text(lines + "\n", encoding="utf-8")
 
 

@@ -205,7 +205,9 @@ def _estimate(
     half_width = math.hypot(found.interval, other_build)
     if found.plan.soc not in board.soc:
         half_width = math.hypot(half_width, _OTHER_CHIP)
-        notes += (f"measured on {found.plan.soc}, another chip with this core: flash and caches are its own",)
+        notes += (
+            f"measured on {found.plan.soc}, another chip with this core: flash{_waits(board)} and caches are its own",
+        )
     seconds = work * found.cycles / board.cpu.clock_hz
     mean = Metric(
         value=seconds,
@@ -216,6 +218,12 @@ def _estimate(
         source=f"{found.unit}s × {found.cycles:.3g} cycles, {found.plan.id}",
     )
     return _latency(mean, CalibrationUse(id=found.plan.id, error=found.error, notes=notes))
+
+
+def _waits(board: Microcontroller) -> str:
+    """Of the board's flash, for people: too few chips were measured for a number of cycles to follow from it."""
+    waits = [flash.wait_states for flash in board.flash if flash.wait_states is not None]
+    return f" (here {waits[0]} wait state{'' if waits[0] == 1 else 's'})" if waits else ""
 
 
 def _choice(
