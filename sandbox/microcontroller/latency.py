@@ -180,7 +180,7 @@ def counted_latency(
     """Latency by instructions that an emulated core counted; with the reason, where no published times were laid over
     instructions of that core and kernel set."""
     fits = [each for each in load_fits(directory) if each.unit == "instruction"]
-    found = _choice(board, kernels, instructions, dtype, fits)
+    found = _choice(board, kernels, instructions, dtype, fits, over=" over instructions")
     if isinstance(instructions, Unavailable):
         latency = _latency(instructions, None)
     elif isinstance(found, str):
@@ -232,17 +232,20 @@ def _choice(
     work: Quantity,
     dtype: str,
     fits: Sequence[MicrocontrollerCalibration],
+    *,
+    over: str = "",
 ) -> MicrocontrollerCalibration | str:
-    """The calibration of that core and kernel set, the board's own chip first; or why there is none."""
+    """The calibration of that core and kernel set, the board's own chip first; or why there is none. ``over``: what
+    the times of ``fits`` are laid over, where that needs to be said."""
     if isinstance(work, Unavailable):
         return work.unavailable
     if work.value == 0:
         return "the model multiplies nothing: no published times tell what its operators take"
     if dtype != "int8":
-        return f"no published times of {dtype} models with TFLM on a {board.cpu.core}"
+        return f"no published times{over} of {dtype} models with TFLM on a {board.cpu.core}"
     of_core = [each for each in fits if each.plan.core == board.cpu.core and each.plan.kernels == kernels]
     if not of_core:
-        return f"no published times of TFLM with {kernels} kernels on a {board.cpu.core}"
+        return f"no published times{over} of TFLM with {kernels} kernels on a {board.cpu.core}"
     return min(of_core, key=lambda each: each.plan.soc not in board.soc)
 
 

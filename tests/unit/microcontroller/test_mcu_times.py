@@ -85,7 +85,7 @@ def test_counted_instructions_make_the_time(tmp_path: Path) -> None:
     assert mean.high is not None
     assert mean.high / mean.value > 1.25, "another build's mix of instructions may cost a quarter more"
     assert mean.value / mean.low == pytest.approx(mean.high / mean.value)
-    assert parse_result(found.model_dump_json(), "here").latency == latency
+    assert parse_result(found.model_dump_json(), tmp_path).latency == latency
 
 
 def test_the_operators_and_what_lies_between_are_the_whole(tmp_path: Path) -> None:
