@@ -72,10 +72,11 @@ def compare(
     ``fresh``: run all, and keep the new runs in place of the old. Raises `UsageError` and `DataFileError` for models
     and devices that cannot be read; and when no cell at all gave a result, what stopped the first.
     """
-    cache, requests = RunCache(builder.store), axes.requests(base)
+    cache = RunCache(builder.store)
     for model in dict.fromkeys(axes.models):
         read_model(model)
     devices = {name: _load(name) for name in axes.devices}
+    requests = [_of_its_kind(request, devices[request.device]) for request in axes.requests(base)]
     found: dict[int, Cell | SandboxError] = {}
     missing: list[_Missing] = []
     for number, request in enumerate(requests, start=1):
@@ -99,6 +100,11 @@ def compare(
         for cell in (found[number],)
     ]
     return comparison(Tool(version=version("edge-sandbox")), cells)
+
+
+def _of_its_kind(request: ProfileRequest, device: Device) -> ProfileRequest:
+    """The request without what is only for microcontrollers, where the device is none."""
+    return request if isinstance(device, Microcontroller) else replace(request, tflm=None, renode=None)
 
 
 def _run_all(
