@@ -318,14 +318,16 @@ def _describe(each: Calibration) -> list[str]:
 
 def _describe_fit(each: MicrocontrollerCalibration) -> list[str]:
     plan = each.plan
+    article = "an" if each.unit == "instruction" else "a"
     lines = [
         f"{plan.id}: {plan.core} of {plan.soc} at {plan.clock_hz / 1e6:g} MHz",
         f"  TFLM {plan.tflm}, {plan.kernels} kernels, int8",
-        f"  {each.cycles_per_mac:.4g} cycles a multiply-accumulate",
+        f"  {each.cycles:.4g} cycles {article} {each.unit}",
         f"  90 % interval of this build on this chip: ±{_percent(each.interval)}; wider for another build or chip",
         f"  {len(each.rows)} rows; left-out models {each.error:.1%} mean, {max(each.left_out):.1%} worst",
     ]
     lines += [f"    {model}: {cycles:.3g} cycles" for model, cycles in each.rows]
+    lines += [f"  instructions: those of {plan.counts} in tflm_counts.json"] if plan.counts else []
     lines += [f"  source: {source}" for source in each.sources]
     return lines + [f"  note: {note}" for note in plan.notes]
 

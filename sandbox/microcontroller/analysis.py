@@ -28,6 +28,7 @@ from .operators import all_macs, load_registered, operator_works
 from .outcome import Arena, Kernels, Level, MicrocontrollerPart, Output, RamBlock
 from .record import ARENA_JOB, MicrocontrollerRecord, read_record
 from .runner_record import read_runner, with_runner
+from .times import with_times
 
 NOT_LINUX = "not a Linux device: see the part on the microcontroller"
 _HYBRID = re.compile(r"Hybrid models are not supported|(?:failed to prepare|is not supported|not supported)")
@@ -50,7 +51,10 @@ def analyse(run_dir: Path, record: MicrocontrollerRecord | None = None) -> Resul
     record = record or read_record(run_dir)
     ran = read_host_run(run_dir) if record.engine else None
     found = read_runner(run_dir)
-    return assemble(record, ran) if found is None else with_runner(assemble(record, ran), found)
+    result = assemble(record, ran)
+    if found is None:
+        return result
+    return with_times(with_runner(result, found), record, found, _dtype(record), data_directory("calibration"))
 
 
 def read_host_run(run_dir: Path) -> HostRun:

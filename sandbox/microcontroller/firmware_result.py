@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sandbox.errors import DataFileError
-from sandbox.metrics import Quantity
+from sandbox.metrics import Quantity, Unavailable
 from sandbox.record import Device
-from sandbox.result import Check, Tool, Verdict
+from sandbox.result import CalibrationUse, Check, Tool, Verdict
 
 SCHEMA_VERSION = 1
 DOCUMENT = "firmware.json"
@@ -90,6 +90,10 @@ class Run(_Frozen):
     exit_code: int | None
     instructions: Quantity
     """From the begin symbol to the end symbol."""
+    time: Quantity = Unavailable(unavailable="no published times were laid over its instructions")
+    """Of these on the board, where they are an inference of TFLM."""
+    calibration: CalibrationUse | None = None
+    """What turned instructions into time; None where nothing did."""
     all_instructions: Quantity
     ram_touched: Quantity
     """Bytes that were not as they had been painted, start-up included."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from sandbox.errors import UsageError
 from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.record import Device
+from sandbox.resources import data_directory
 from sandbox.result import Check, Tool, Verdict
 from sandbox.units import format_count, format_size
 
@@ -19,6 +20,7 @@ from .elf import Firmware, Section
 from .findings import findings, not_modelled
 from .firmware import Bounds, Layout, layout, memory_spans, misfits, ram_spans, stack_outside
 from .firmware_result import Engine, Finding, FirmwareResult, Part, Place, Program, Reserved, Run
+from .firmware_time import time_between
 from .job import PAINT, FirmwareEngine, FirmwareJob, FirmwareRun
 
 BEGIN, END = "bench_begin", "bench_end"
@@ -101,7 +103,7 @@ def profile_firmware(
         arena=_bytes(placed.arena.size_bytes, "the symbol's size") if placed.arena else _no_arena(firmware),
         arena_symbol=placed.arena.name if placed.arena else None,
         engine=_engine(run, job),
-        run=None if run is None else _run(run, found, marks),
+        run=None if run is None else _run(run, found, marks, request),
         checks=tuple(checks),
         verdict=judge(checks),
     )
@@ -315,7 +317,7 @@ def _engine(run: FirmwareRun | None, job: FirmwareJob | None) -> Engine | None:
     return Engine(name=job.emulation.engine, emulator=run.emulator, machine=run.machine, differs=run.differs)
 
 
-def _run(run: FirmwareRun, found: tuple[Finding, ...], marks: dict[str, int]) -> Run:
+def _run(run: FirmwareRun, found: tuple[Finding, ...], marks: dict[str, int], request: FirmwareRequest) -> Run:
     touched: Quantity
     if run.ram is None:
         touched = Unavailable(unavailable="the RAM was gone when the run ended")
@@ -325,10 +327,14 @@ def _run(run: FirmwareRun, found: tuple[Finding, ...], marks: dict[str, int]) ->
     everything: Quantity = Unavailable(unavailable="the emulator counted nothing")
     if run.instructions is not None:
         everything = Metric(value=run.instructions, unit="instruction", mode="emulated", source=run.emulator)
+    counted = between(run, marks)
+    time, calibration = time_between(request.firmware, request.board, counted, data_directory("calibration"))
     return Run(
         ended=run.ended,
         exit_code=run.exit_code,
-        instructions=between(run, marks),
+        instructions=counted,
+        time=time,
+        calibration=calibration,
         all_instructions=everything,
         ram_touched=touched,
         console=run.console,

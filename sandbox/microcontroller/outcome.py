@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sandbox.metrics import Quantity
+from sandbox.metrics import Quantity, Unavailable
 
 Kernels = Literal["reference", "cmsis-nn"]
 Level = Literal["static", "host", "firmware", "runner"]
@@ -68,6 +68,8 @@ class OperatorWork(_Frozen):
     macs: Quantity
     """Multiply-accumulates by its shapes."""
     instructions: Quantity
+    time: Quantity = Unavailable(unavailable="nothing was run on the core")
+    """Its share of the inference by instructions."""
     detail: str | None = None
 
 
@@ -92,6 +94,8 @@ class MicrocontrollerPart(_Frozen):
     """The largest block first."""
     operators: tuple[OperatorWork, ...]
     macs: Quantity
+    interpreter_time: Quantity = Unavailable(unavailable="nothing was run on the core")
+    """What of the inference no operator takes: with the operators' times it is the whole."""
     outputs: tuple[Output, ...]
     notes: tuple[str, ...]
     """What an emulator that stood for the board does differently, and other things to know of these numbers."""

@@ -32,7 +32,7 @@ _WHERE = (
 _LARGEST_BYTES = 512 << 20
 _MOST_FOLDERS = 50_000
 _SUFFIXES = frozenset({".a", ".h", ".hpp", ".inc"})
-_REGISTER = re.compile(rb"(?<![A-Za-z_])_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev")
+_REGISTER = re.compile(rb"(?<![A-Za-z_])_ZN6tflite(?:11tflm_signal|3ops5micro)?\d+(Register_\w+?)Ev")
 _ADD = re.compile(r"TfLiteStatus Add(\w+)\(")
 _REGISTERS = re.compile(r"Register_\w+(?=\(\))")
 _BUILTIN = re.compile(r"BuiltinOperator_(\w+)")

@@ -8,8 +8,8 @@ from pathlib import PurePath
 from rich.text import Text
 
 from sandbox.metrics import Metric, Quantity, Unavailable
-from sandbox.microcontroller.firmware_result import FirmwareResult, Part, Place
-from sandbox.units import format_count, format_size
+from sandbox.microcontroller.firmware_result import FirmwareResult, Part, Place, Run
+from sandbox.units import format_count, format_duration, format_size
 
 from .layout import STYLES, clean, heading, in_bytes, printed, row, verdict_lines
 
@@ -32,6 +32,7 @@ def _lines(result: FirmwareResult) -> Iterator[Text]:
     if result.run is not None:
         yield heading("RUN")
         yield row("counted", _count(result.run.instructions))
+        yield from _time(result.run)
         yield row("in all", _count(result.run.all_instructions))
         yield row("touched", f"{in_bytes(result.run.ram_touched)} of RAM")
         lines = result.run.console.splitlines()
@@ -44,6 +45,21 @@ def _lines(result: FirmwareResult) -> Iterator[Text]:
         yield row(check.id, check.status, style=STYLES.get(check.status, ""))
         yield row("", clean(check.reason))
     yield from verdict_lines(result.verdict)
+
+
+def _time(run: Run) -> Iterator[Text]:
+    if isinstance(run.time, Unavailable):
+        if isinstance(run.instructions, Metric):
+            yield row("time", f"unavailable, because {clean(run.time.unavailable)}", style="dim")
+        return
+    low, high = run.time.low or run.time.value, run.time.high or run.time.value
+    span = f"{format_duration(low)} to {format_duration(high)}"
+    yield row("time", f"{format_duration(run.time.value)} {run.time.mode}, {span}")
+    if run.calibration is not None:
+        error = run.calibration.error
+        mean_error = f", {error:.0%} mean error on models left out" if error is not None else ""
+        for text in (f"{run.calibration.id}{mean_error}", *run.calibration.notes):
+            yield row("", clean(text), style="dim")
 
 
 def _memory(result: FirmwareResult) -> Iterator[Text]:

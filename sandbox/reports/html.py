@@ -185,7 +185,11 @@ def _board(board: MicrocontrollerPart) -> list[Figure]:
     for block in board.ram:
         found += [figure(f"{block.banks}: size", block.size), figure(f"{block.banks}: used", block.used)]
         found += [figure(f"{block.banks}: arena in it", block.arena)]
-    return [*found, figure("multiply-accumulates", board.macs)]
+    return [
+        *found,
+        figure("multiply-accumulates", board.macs),
+        figure("time between operators", board.interpreter_time),
+    ]
 
 
 def _facts(result: Result) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -76,12 +76,26 @@ def _operators(part: MicrocontrollerPart) -> Iterator[Text]:
     yield row("TFLM has", f"{known} of {len(part.operators)}")
     for kind, detail in missing:
         yield row("missing", f"{clean(kind)}: {clean(detail or 'not in this build')}", style="red")
+    if any(isinstance(work.time, Metric) for work in part.operators):
+        yield from _slowest(part)
+        return
     costly = [(work.macs.value, work) for work in part.operators if isinstance(work.macs, Metric) and work.macs.value]
     costly.sort(key=lambda item: -item[0])
     total = sum(macs for macs, _work in costly)
     for place, (macs, work) in enumerate(costly[:3]):
         share = f"{macs / total:>3.0%} {format_count(macs):>6} {clean(work.type)} (operator {work.index})"
         yield row("largest" if place == 0 else "", share)
+
+
+def _slowest(part: MicrocontrollerPart) -> Iterator[Text]:
+    timed = [(work.time.value, work) for work in part.operators if isinstance(work.time, Metric)]
+    timed.sort(key=lambda item: -item[0])
+    between = part.interpreter_time.value if isinstance(part.interpreter_time, Metric) else 0
+    total = sum(time for time, _work in timed) + between
+    for place, (time, work) in enumerate(timed[:3]):
+        share = f"{time / total:>3.0%} {format_duration(time):>8} {clean(work.type)} (operator {work.index})"
+        yield row("slowest" if place == 0 else "", share)
+    yield row("", f"{between / total:>3.0%} {format_duration(between):>8} between operators", style="dim")
 
 
 def _span(quantity: Quantity) -> str:

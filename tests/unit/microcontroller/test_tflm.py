@@ -52,6 +52,12 @@ def test_a_library_is_described(tmp_path: Path) -> None:
     assert len(found.version) == len("library ") + 12
 
 
+def test_kernels_of_2021_are_seen_in_their_own_namespace(tmp_path: Path) -> None:
+    symbols = b"_ZN6tflite16MicroInterpreter6InvokeEv\0_ZN6tflite3ops5micro16Register_CONV_2DEv\0"
+    found = find_library(folder(tmp_path, library(attributes(13), symbols)), M4)
+    assert [operator.name for operator in found.operators] == ["CONV_2D"]
+
+
 def test_links_to_folders_are_followed_and_go_round_at_most_once(tmp_path: Path) -> None:
     there = folder(tmp_path / "there", library(attributes(13)))
     here = tmp_path / "here"
