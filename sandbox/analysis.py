@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import heap, illegal_instruction, numpy_clash, out_of_memory, rundir, stats
+from .calibration import Calibration, read_any_calibration
 from .compatibility_checks import reached_check, with_run
 from .compatibility_result import Compatibility
 from .engines.base import Outcome
@@ -40,20 +41,25 @@ _NOT_EMULATED = "the native engine runs on this host's own core: instructions ar
 _ENDED_EARLY = "the model did not run to its end"
 
 
-def analyse(run_dir: Path, record: RunRecord | None = None) -> Result:
+def analyse(run_dir: Path, record: RunRecord | None = None, calibration: Calibration | None = None) -> Result:
     """The result of a run folder. Raises `DataFileError` (damaged folder) or `UsageError` (wrong inputs).
 
-    ``record``: what was run, where that is not to be read from the folder.
+    ``record``: what was run, where that is not to be read from the folder; ``calibration``: the same.
     """
     try:
-        return _result(run_dir, record or rundir.read_record(run_dir))
+        return _result(run_dir, record or rundir.read_record(run_dir), calibration or _named_calibration(run_dir))
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{error.title}.{'.'.join(str(part) for part in first['loc'])}"
         raise DataFileError(f"{run_dir}: {where}: {first['msg']}", hint="run the profile again") from error
 
 
-def _result(run_dir: Path, record: RunRecord) -> Result:
+def _named_calibration(run_dir: Path) -> Calibration | None:
+    path = run_dir / rundir.CALIBRATION
+    return read_any_calibration(path) if path.is_file() else None
+
+
+def _result(run_dir: Path, record: RunRecord, calibration: Calibration | None) -> Result:
     latency_dir = run_dir / "latency"
     outcome, report = rundir.read_outcome(latency_dir), rundir.read_runner_report(latency_dir)
     phases = rundir.read_phases(latency_dir)
@@ -121,7 +127,7 @@ def _result(run_dir: Path, record: RunRecord) -> Result:
         warnings=tuple(_warnings(record, outcome, emulated=emulated)),
         compatibility=compatibility,
     )
-    return estimate(result, record) if emulated else result
+    return estimate(result, record, calibration) if emulated else result
 
 
 def _memory(record: RunRecord, outcome: Outcome, phases: tuple[tuple[str, float], ...], *, emulated: bool) -> Memory:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
 from .calibration import DType
-from .device import load_device, select_os
+from .device import DeviceSpec, load_device, select_os
 from .engines.guard import Guard
-from .errors import RunError
+from .errors import RunError, UsageError
 from .host import host_facts
 from .image.build import ImageBuilder
 from .measurement import SUITE, Condition, Measurement, Timing
@@ -45,6 +46,7 @@ def measure(
     """Time every model of the suite on this host's own core. Raises `HostError` where its programs cannot run here."""
     spec = load_device(device, data_directory("device_specs"))
     choice = select_os(spec, os_image)
+    require_core(spec, Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     timings, last = [], None
     with progress.task(f"measuring {len(models) * len(dtypes)} models", total=len(models) * len(dtypes)) as advance:
@@ -74,6 +76,17 @@ def measure(
     )
 
 
+def require_core(spec: DeviceSpec, cpuinfo: str) -> None:
+    """Raise `UsageError` where this host's kernel names other cores: its times would be kept as another board's."""
+    parts = {int(part, 16) for part in re.findall(r"^CPU part\s*: (0x[0-9a-f]{1,4})$", cpuinfo, re.MULTILINE)}
+    if parts and spec.cpu.part not in parts:
+        shown = ", ".join(f"{part:#05x}" for part in sorted(parts))
+        raise UsageError(
+            f"this host is no {spec.id}: its CPU part is {shown}, that of a {spec.cpu.core} is {spec.cpu.part:#05x}",
+            hint="name this very board with --device",
+        )
+
+
 def condition(*, clock: Path = _CLOCK, temperature: Path = _TEMPERATURE, firmware: Path = _FIRMWARE) -> Condition:
     """What the kernel and firmware say now."""
     throttled = _number(firmware, 16)
@@ -82,8 +95,10 @@ def condition(*, clock: Path = _CLOCK, temperature: Path = _TEMPERATURE, firmwar
         clock_hz=None if hertz is None else hertz * 1000,
         temperature_celsius=None if degrees is None else degrees / 1000,
         load=os.getloadavg()[0] / (os.cpu_count() or 1),
-        # bits 0 to 3 are of this moment, 16 to 19 of any since boot (Raspberry Pi documentation, vcgencmd)
+        # bits 0 to 3 are of this moment, 16 to 19 of any since boot (Raspberry Pi documentation, vcgencmd), or since
+        # they were last read: the kernel clears them then (drivers/firmware/raspberrypi.c)
         throttled=None if throttled is None else bool(throttled & 0xF),
+        was_throttled=None if throttled is None else bool(throttled & 0xF0000),
     )
 
 

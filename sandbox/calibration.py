@@ -191,9 +191,14 @@ def within(seconds: float, half_width: float) -> tuple[float, float]:
     return seconds * math.exp(-half_width), seconds * math.exp(half_width)
 
 
+def read_any_calibration(path: Path) -> Calibration:
+    """Read one file, wherever it lies. Raises `DataFileError`."""
+    return read_document(path, Calibration, _HINT)
+
+
 def read_calibration(path: Path) -> Calibration:
-    """Read one file. Raises `DataFileError`."""
-    found = read_document(path, Calibration, _HINT)
+    """Read a file of a calibration folder, which is named by its id. Raises `DataFileError`."""
+    found = read_any_calibration(path)
     if found.id != f"{path.parent.name}/{path.stem}":
         raise DataFileError(f"{path}: id: is {found.id!r}, the file is {path.parent.name}/{path.stem}", hint=_HINT)
     return found

@@ -26,11 +26,12 @@ from .graph import read_model
 from .image.build import ImageBuilder
 from .microcontroller.board import Microcontroller, is_microcontroller, load_board
 from .microcontroller.host import IMAGE as TFLM
+from .microcontroller.host import RUNTIME
 from .pipeline import profile
 from .plan import ProfileRequest
 from .resources import data_directory
 from .result import Result, Tool
-from .run_cache import RunCache, run_key
+from .run_cache import RunCache, run_key, runtime_of
 
 Device = DeviceSpec | Microcontroller
 
@@ -93,7 +94,7 @@ def compare(
     if len(errors) == len(requests):
         raise errors[0]
     cells = [
-        _failed(number, request, devices[request.device], cell) if isinstance(cell, SandboxError) else cell
+        _failed(number, request, devices[request.device], cell, builder) if isinstance(cell, SandboxError) else cell
         for number, request in enumerate(requests, start=1)
         for cell in (found[number],)
     ]
@@ -162,19 +163,30 @@ def _cell(number: int, request: ProfileRequest, device: Device, result: Result, 
     )
 
 
-def _failed(number: int, request: ProfileRequest, device: Device, error: SandboxError) -> Cell:
+def _failed(number: int, request: ProfileRequest, device: Device, error: SandboxError, builder: ImageBuilder) -> Cell:
+    image = request.os or (TFLM if isinstance(device, Microcontroller) else device.os[0].image)
     return Cell(
         number=number,
         model=str(request.model),
         device=device.id,
-        image=request.os or (TFLM if isinstance(device, Microcontroller) else device.os[0].image),
-        runtime=request.runtime or "default",
+        image=image,
+        runtime=_runtime(request, device, image, builder),
         threads=request.threads,
         hardware=_hardware(device),
         cached=False,
         error=error.message,
         fix=error.hint,
     )
+
+
+def _runtime(request: ProfileRequest, device: Device, image: str, builder: ImageBuilder) -> str:
+    """The one that the cell would have had, as far as that can be told."""
+    if isinstance(device, Microcontroller):
+        return RUNTIME
+    try:
+        return "@".join(runtime_of(request, read_model(request.model), image, builder))
+    except SandboxError:
+        return request.runtime or "unknown"
 
 
 def _load(name: str) -> Device:

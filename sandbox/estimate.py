@@ -30,21 +30,28 @@ _INTERPRETER, _BESIDE = "TFLite", "beside"
 _LIBRARIES: dict[str, Library] = {"XNNPACK": "xnnpack", "ruy": "ruy", "gemmlowp": "gemmlowp", "MLAS": "mlas"}
 
 
-def estimate(result: Result, record: RunRecord) -> Result:
-    """The result with times of the device, by the shipped calibrations; with the reason, where none fits."""
+def estimate(result: Result, record: RunRecord, named: Calibration | None = None) -> Result:
+    """The result with times of the device, by the shipped calibrations; with the reason, where none fits.
+
+    ``named``: the user's own, to be used instead of them.
+    """
     hardware = record.device.hardware
     if hardware is None:
         return result
+    if named is not None:
+        return _by_named(result, record, hardware, named)
     folder = data_directory("calibration")
     calibrations = load_calibrations(folder)
     found = apply(result, record, hardware, calibrations)
     return found.model_copy(update={"latency": _with_evidence(found.latency, calibrations, folder)})
 
 
-def apply(result: Result, record: RunRecord, hardware: Hardware, calibrations: Sequence[Calibration]) -> Result:
-    """The same by the given calibrations."""
+def apply(
+    result: Result, record: RunRecord, hardware: Hardware, calibrations: Sequence[Calibration], *, named: bool = False
+) -> Result:
+    """The same by the given calibrations; ``named``: the user chose them, and is told so where none fits."""
     size = amounts(record.model.weights_bytes, len(record.model.operators), record.model.traffic)
-    chosen = _choice(result, hardware, calibrations)
+    chosen = _choice(result, hardware, calibrations, named=named)
     if isinstance(chosen, Choice) and (unknown := chosen.calibration.costs.keys() - size.keys()):
         what = " and ".join(sorted(term.replace("_", " ") + "s" for term in unknown))
         chosen = f"{chosen.calibration.id} needs the number of {what}, which does not follow from the model file"
@@ -60,6 +67,21 @@ def apply(result: Result, record: RunRecord, hardware: Hardware, calibrations: S
     return result.model_copy(
         update={"latency": latency, "ops": ops, "checks": checks, "verdict": judge(checks), "warnings": kept}
     )
+
+
+def _by_named(result: Result, record: RunRecord, hardware: Hardware, named: Calibration) -> Result:
+    """By that calibration or not at all. Its id may be a shipped one's, so only the digest tells them apart."""
+    found = apply(result, record, hardware, [named], named=True)
+    latency = found.latency
+    if latency.calibration is None:
+        return found
+    use = latency.calibration.model_copy(
+        update={
+            "digest": digest(render_calibration(named).encode()),
+            "notes": ("named with --calibration, instead of the shipped ones", *latency.calibration.notes),
+        }
+    )
+    return found.model_copy(update={"latency": latency.model_copy(update={"calibration": use})})
 
 
 def _with_evidence(latency: Latency, calibrations: Sequence[Calibration], folder: Path) -> Latency:
@@ -104,7 +126,7 @@ def budget_check(mean: Quantity, budget_seconds: float) -> Check:
     return Check(id="latency", status="warn", value=mean, limit=limit, reason=reason, fix="measure it on the board")
 
 
-def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibration]) -> Choice | str:
+def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibration], *, named: bool) -> Choice | str:
     counts = result.latency.counts
     if isinstance(counts.instructions, Unavailable):
         return counts.instructions.unavailable
@@ -112,7 +134,7 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
     dtype = _dominant(result.ops, _dtype)
     if not any(isinstance(op.instructions, Metric) for op in result.ops):
         return "which kernels ran is not known: " + (result.ops_unavailable or "no operator was counted")
-    return choose(
+    chosen = choose(
         calibrations,
         Target(
             id=result.device.id,
@@ -131,6 +153,9 @@ def _choice(result: Result, hardware: Hardware, calibrations: Sequence[Calibrati
             work_alone=result.runtime.threads == 1 or result.latency.work is not None,
         ),
     )
+    if named and isinstance(chosen, str):
+        return f"--calibration {' '.join(each.id for each in calibrations)} does not serve this run: {chosen}"
+    return chosen
 
 
 def kernel_library(result: Result) -> str | None:

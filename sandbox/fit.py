@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,7 +38,7 @@ class FitPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9.-]+$")]
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[a-z0-9.-]+$")]
     """``<device id>/<build>``."""
     group: str
     """Calibrations that share the choice of weights: one kernel library and precision on one core's kernels."""
@@ -89,7 +89,9 @@ def load_fit_plans(path: Path) -> tuple[FitPlan, ...]:
 def load_tables(path: Path, name: str, kind: type[_Table]) -> tuple[_Table, ...]:
     """The tables of that name in a TOML file. Raises `DataFileError`."""
     try:
-        tables: list[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
+        if not isinstance(tables, list):
+            raise DataFileError(f"{path}: {name}: write each as [[{name}]]", hint="correct the file")
         return tuple(kind.model_validate(table) for table in tables)
     except (OSError, ValueError) as error:
         reason = first_problem(error) if isinstance(error, ValidationError) else error

@@ -22,6 +22,7 @@ from .fit import (
     render_calibration,
     rows_of,
 )
+from .json_file import write_whole
 from .left_out import by_family, by_model, left_out
 from .measured import MeasuredRow, read_measured
 from .model_counts import CountSet, read_counts
@@ -170,7 +171,7 @@ def write_all(directory: Path, calibrations: Sequence[Calibration]) -> tuple[Pat
         path = directory / f"{calibration.id}.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(render_calibration(calibration), encoding="utf-8")
+            write_whole(path, render_calibration(calibration))
         except OSError as error:
             raise DataFileError(f"{path}: {error.strerror}", hint="give a folder that can be written to") from error
         paths.append(path)

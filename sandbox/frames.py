@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_OPS = [
+    *("index", "type", "name", "dtype", "shape", "delegate", "status"),
+    *("instructions", "seconds", "mode", "kernel", "library"),
+]
+
+
 def ops_frame(ops: Sequence[Op]) -> pd.DataFrame:
     """A row of each operator, indexed by its number in the run; the kernel is the function that did most for it."""
     import pandas as pd  # noqa: PLC0415  # half a second that only its users pay
@@ -33,8 +39,7 @@ def ops_frame(ops: Sequence[Op]) -> pd.DataFrame:
         }
         for op in ops
     ]
-    columns = [*rows[0]] if rows else ["index", "type", "instructions", "seconds"]
-    frame: pd.DataFrame = pd.DataFrame(rows, columns=columns).set_index("index")
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=_OPS).set_index("index")
     return frame
 
 

@@ -119,12 +119,12 @@ def half_width(rows: Rows, group: Sequence[Rows]) -> float:
 def coverage(rows: Rows, group: Sequence[Rows]) -> float | None:
     """Share of rows whose measured time is in the interval around what a fit without their family predicts.
 
-    The width is of all families' errors. None where there is one family.
+    The width is of all families' errors. None where there is one family, or where those that are left cannot be fitted.
     """
-    if len(rows.families) < 2:
+    ratios = left_out(rows, group)
+    if not all(math.isfinite(ratio) for ratio in ratios):
         return None
     width = half_width(rows, group)
-    ratios = left_out(rows, group)
     return sum(abs(ratio) <= width for ratio in ratios) / len(ratios)
 
 
@@ -133,9 +133,9 @@ def nested_coverage(rows: Rows, group: Sequence[Rows]) -> float | None:
 
     None where there is one family, or where those that are left cannot be fitted.
     """
-    if len(rows.families) < 2:
-        return None
     ratios = left_out(rows, group)
+    if not all(math.isfinite(ratio) for ratio in ratios):
+        return None
     held = 0
     for family in rows.families:
         rest = [each.without(by_family, family) for each in group]
@@ -171,16 +171,11 @@ def _sizes(rows: Rows, group: Sequence[Rows]) -> list[tuple[float, str]]:
     """Of errors on left-out families, with the family; where there is one, or too little without one, of those on
     models, enlarged."""
     families = [p.family for p in rows.tried[0]]
-    if len(rows.families) > 1:
-        ratios = left_out(rows, group)
-        if all(math.isfinite(ratio) for ratio in ratios):
-            return [(abs(ratio), family) for ratio, family in zip(ratios, families, strict=True)]
-    ratios = left_out(rows, group, by_model)
-    return [
-        (abs(ratio) * _ONE_FAMILY, family)
-        for ratio, family in zip(ratios, families, strict=True)
-        if math.isfinite(ratio)
-    ]
+    sizes = [abs(ratio) for ratio in left_out(rows, group)]
+    if not all(math.isfinite(size) for size in sizes):
+        enlarged = [abs(ratio) * _ONE_FAMILY for ratio in left_out(rows, group, by_model)]
+        sizes = [other if math.isnan(size) else max(size, other) for size, other in zip(sizes, enlarged, strict=True)]
+    return [(size, family) for size, family in zip(sizes, families, strict=True) if math.isfinite(size)]
 
 
 def _quantile(weighted: Sequence[tuple[float, float]]) -> float:

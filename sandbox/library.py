@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from . import compare as comparing
-from . import parity_run, pipeline
+from . import kept, parity_run, pipeline
 from .comparison import Comparison
 from .engines.base import EngineName
-from .engines.guard import guard
+from .engines.guard import Guard, guard
 from .errors import UsageError
 from .image.build import ImageBuilder
 from .image.store import Store
@@ -35,11 +35,17 @@ def profile(
     engine: EngineName | Literal["auto"] = "auto",
     threads: int = 1,
     memory: str | None = None,
+    reserve: str | None = None,
+    swap: bool = False,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     inputs: str = "random",
+    seed: int = 0,
+    delegates: bool = True,
+    caches: bool = False,
     latency_budget: str | None = None,
     timeout: str = "10min",
     run_dir: Path | str | None = None,
+    fresh: bool = False,
     parity: bool = False,
     parity_operators: bool = False,
     parity_reference: Path | str | None = None,
@@ -47,10 +53,11 @@ def profile(
 ) -> Result:
     """Run a model on an emulated device, as ``edge-sandbox profile`` does, and return the result document.
 
-    Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. ``run_dir``: where to keep the
-    run, or with ``engine="replay"`` the kept run to judge again. ``parity``: compare the outputs with this host's build
-    and with reference kernels; ``parity_operators``: and name the first operator that departs; ``parity_reference``:
-    right outputs, as .npz. Raises `UsageError`, `DataFileError`, `HostError`.
+    Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. The very same run is not made
+    twice, unless ``fresh``. ``run_dir``: where to keep a new run, or with ``engine="replay"`` the run to judge again.
+    ``parity``: compare the outputs with this host's build and with reference kernels; ``parity_operators``: and name
+    the first operator that departs; ``parity_reference``: right outputs, as .npz.
+    Raises `UsageError`, `DataFileError`, `HostError`.
     """
     request = ProfileRequest(
         model=Path(model),
@@ -60,8 +67,13 @@ def profile(
         engine=engine,
         threads=threads,
         memory_bytes=parse_size(memory) if memory else None,
+        reserve_bytes=parse_size(reserve) if reserve else 0,
+        swap=swap,
         shapes=shapes or {},
         inputs=inputs,
+        seed=seed,
+        delegates=delegates,
+        caches=caches,
         latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
         timeout_seconds=parse_duration(timeout),
     )
@@ -69,9 +81,10 @@ def profile(
         if run_dir is None:
             raise UsageError('engine="replay" needs a recorded run', hint="name its folder with run_dir=")
         return pipeline.replay(request, Path(run_dir))
-    with guard() as protector, _folder(run_dir) as folder:
+    with guard() as protector, _folder(run_dir, protector) as folder:
         if not (parity or parity_operators or parity_reference is not None):
-            return pipeline.profile(request, folder, _builder(progress), protector)
+            again = fresh or run_dir is not None
+            return kept.profile(request, folder, _builder(progress), protector, fresh=again)
         compared = parity_run.ParityRequest(
             operators=parity_operators, reference=None if parity_reference is None else Path(parity_reference)
         )
@@ -85,6 +98,13 @@ def compare(
     images: Sequence[str | None] = (None,),
     runtimes: Sequence[str | None] = (None,),
     threads: Sequence[int] = (1,),
+    engine: EngineName | Literal["auto"] = "auto",
+    memory: str | None = None,
+    reserve: str | None = None,
+    swap: bool = False,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    latency_budget: str | None = None,
+    timeout: str = "10min",
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -98,7 +118,17 @@ def compare(
     )
     if not axes.models or not axes.devices:
         raise UsageError("nothing to compare", hint="name at least one model and one device")
-    base = ProfileRequest(model=axes.models[0], device=axes.devices[0])
+    base = ProfileRequest(
+        model=axes.models[0],
+        device=axes.devices[0],
+        engine=engine,
+        memory_bytes=parse_size(memory) if memory else None,
+        reserve_bytes=parse_size(reserve) if reserve else 0,
+        swap=swap,
+        shapes=shapes or {},
+        latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        timeout_seconds=parse_duration(timeout),
+    )
     with guard() as protector:
         return comparing.compare(base, axes, _builder(progress), protector, fresh=fresh)
 
@@ -110,13 +140,20 @@ def _builder(progress: Progress | None) -> ImageBuilder:
 
 
 @contextlib.contextmanager
-def _folder(chosen: Path | str | None) -> Iterator[Path]:
+def _folder(chosen: Path | str | None, protector: Guard) -> Iterator[Path]:
     if chosen is None:
-        with tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="edge-sandbox-", ignore_cleanup_errors=True) as folder,
+            protector.protect("folder", folder),
+        ):
             yield Path(folder)
         return
     folder_chosen = Path(chosen).absolute()
-    folder_chosen.mkdir(parents=True, exist_ok=True)
-    if any(folder_chosen.iterdir()):
+    try:
+        folder_chosen.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder_chosen.iterdir())
+    except OSError as error:
+        raise UsageError(f"{chosen}: {error.strerror}", hint="name a folder that can be made") from error
+    if occupied:
         raise UsageError(f"{chosen} is not empty", hint="name a new folder: nothing is overwritten")
     yield folder_chosen

@@ -51,6 +51,8 @@ class Condition(_Frozen):
     """Load average of the last minute over the number of cores."""
     throttled: bool | None
     """The firmware's own word (Raspberry Pi: ``get_throttled``)."""
+    was_throttled: bool | None = None
+    """The same of any time since boot, or since it was last asked; None also in older files."""
 
 
 class Timing(_Frozen):
@@ -122,7 +124,8 @@ def doubts(measurement: Measurement) -> tuple[str, ...]:
     """Why the times may not be the board's own, a sentence each: throttled, busy, unsteady."""
     found = []
     conditions = [each for timing in measurement.timings for each in (timing.before, timing.after)]
-    if any(each.throttled for each in conditions):
+    meanwhile = any(t.after.was_throttled and not t.before.was_throttled for t in measurement.timings)
+    if meanwhile or any(each.throttled for each in conditions):
         found.append("the firmware throttled the clock or the supply was too low")
     clocks = [each.clock_hz for timing in measurement.timings if (each := timing.after).clock_hz]
     if clocks and min(clocks) < THROTTLED * max(clocks):

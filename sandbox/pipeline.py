@@ -15,16 +15,19 @@ from pathlib import Path
 from . import durations, native, rundir
 from .analysis import analyse
 from .budget import MemoryBudget, budget
+from .calibration import Calibration, read_any_calibration
 from .compatibility import Target, examine
 from .compatibility_result import Compatibility
 from .device import DeviceSpec, OsChoice, load_device, select_os, shown_features
 from .engines.base import Cancelled, Engine, EngineName, Job, Outcome
 from .engines.docker import DockerEngine
+from .engines.docker_daemon import require_daemon
 from .engines.guard import Guard
 from .engines.local import LocalEngine
 from .engines.native import NativeEngine
 from .engines.unisolated import UnisolatedEngine
 from .errors import DataFileError, HostError, UsageError
+from .fit import render_calibration
 from .graph import ModelGraph, read_dataflow, read_model
 from .host import host_facts
 from .image.build import ImageBuilder
@@ -99,6 +102,15 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
+    if request.calibration is not None and (
+        has_record(run_dir)
+        if request.engine == "replay"
+        else is_microcontroller(request.device, data_directory("device_specs"))
+    ):
+        raise UsageError(
+            f"--calibration is for devices that run Linux, and {request.device} is a microcontroller",
+            hint="leave it out: edge-sandbox calibration list shows what serves microcontrollers",
+        )
     if request.engine == "replay":
         return microcontroller.replay(request, run_dir) if has_record(run_dir) else replay(request, run_dir)
     if is_microcontroller(request.device, data_directory("device_specs")):
@@ -115,6 +127,7 @@ def profile(
 
 def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, protector: Guard) -> Plan:
     """Settle everything and write the guest's files into ``run_dir``."""
+    calibration = _named_calibration(request)
     graph = read_model(request.model)
     device = load_device(request.device, data_directory("device_specs"))
     os = select_os(device, request.os)
@@ -123,11 +136,15 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
     if request.inputs not in {"random", "zeros"}:
         check_npz(Path(request.inputs), graph, shapes)
     memory = budget(device, os, request.memory_bytes, request.reserve_bytes, swap=request.swap)
+    if request.engine == "docker":
+        require_daemon()
     image = builder.with_runtime(os.image, name, wanted)
     emulator = builder.emulator()
     guest_code = builder.guest_code(image)
     identity = rundir.write_identity(run_dir, device, os, memory.limit_bytes - memory.swap_bytes, memory.swap_bytes)
     engine = choose_engine(request, image, emulator, protector)
+    if calibration is not None:
+        keep_calibration(run_dir, calibration, engine.name)
     chosen = (name, wanted or image.lock.runtime_versions(name)[0])
     jobs = plan_jobs(
         request,
@@ -174,6 +191,16 @@ def prepare(request: ProfileRequest, run_dir: Path, builder: ImageBuilder, prote
         ),
         traffic=static_traffic(graph, shapes, device),
     )
+
+
+def keep_calibration(run_dir: Path, calibration: Calibration, engine: EngineName) -> None:
+    """Write it into the run folder, so that the run can be judged again by it. Raises `UsageError`."""
+    if engine == "native":
+        raise UsageError(
+            "--calibration makes times of counts, and the native engine counts nothing: it measures",
+            hint="use --engine local, or leave --calibration out",
+        )
+    (run_dir / rundir.CALIBRATION).write_text(render_calibration(calibration), encoding="utf-8")
 
 
 def static_compatibility(plan: Plan, cache: Path) -> Compatibility:
@@ -281,7 +308,11 @@ def replay(request: ProfileRequest, run_dir: Path) -> Result:
             raise DataFileError(
                 f"{run_dir} was recorded for another {what}: {recorded}, not {asked}", hint="record it again"
             )
-    return analyse(run_dir)
+    return analyse(run_dir, record, _named_calibration(request))
+
+
+def _named_calibration(request: ProfileRequest) -> Calibration | None:
+    return None if request.calibration is None else read_any_calibration(request.calibration)
 
 
 def record_of(plan: Plan) -> RunRecord:

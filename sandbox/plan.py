@@ -86,6 +86,8 @@ class ProfileRequest:
     """Whether the outputs are compared with those of other builds afterwards."""
     latency_budget_seconds: float | None = None
     """The longest an inference may take on the device, if that is a question."""
+    calibration: Path | None = None
+    """A calibration to use instead of the shipped ones."""
     mirror: str | None = None
     tflm: Path | None = None
     """Microcontrollers: a folder with TFLM's static library and headers, to run the model on the emulated core too."""

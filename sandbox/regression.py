@@ -57,7 +57,8 @@ def against(result: Result, baseline: Result, thresholds: Thresholds) -> Result:
         differences=tuple(_differences(result, baseline)),
         changes=changes,
     )
-    checks = (*result.checks, _check(changes)) if thresholds.asked else result.checks
+    own = tuple(check for check in result.checks if check.id != "regression")  # of a comparison before this one
+    checks = (*own, _check(changes)) if thresholds.asked else result.checks
     return result.model_copy(update={"baseline": found, "checks": checks, "verdict": judge(checks)})
 
 

@@ -270,6 +270,8 @@ class Result(_Frozen):
     """Only where the result was compared with an earlier one."""
     microcontroller: MicrocontrollerPart | None = None
     """Only of a device without Linux, whose memory and heap above are then unavailable."""
+    cached: bool = False
+    """Whether the run is an earlier one that was kept, of the time `started`: nothing was run for this document."""
 
     def ops_frame(self) -> pd.DataFrame:
         """The operators as a pandas table; see `frames.ops_frame`."""

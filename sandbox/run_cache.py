@@ -6,12 +6,14 @@ counts without running anything. A run appears complete or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import platform
 import shutil
+import signal
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -24,7 +26,7 @@ from .analysis import analyse
 from .device import DeviceSpec, load_device, select_os
 from .engines.memory_limit import limit_mechanism
 from .errors import DataFileError
-from .graph import read_model
+from .graph import ModelGraph, read_model
 from .image.build import ImageBuilder
 from .image.emulator import host_architecture
 from .image.spec import load_lock
@@ -47,6 +49,8 @@ _ASKED_APART = {"model", "device", "mirror", "os", "runtime", "latency_budget_se
 """Of a request: what the key names by content, and what decides nothing: a budget is asked of the numbers later."""
 _LARGEST_FILE_BYTES = 64 << 20
 """As in `rundir`: what is larger is read by nobody."""
+_MOST = 1000
+"""Runs are kept, of 1 to 3 MB each; then the one that was asked for least recently goes."""
 
 
 def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
@@ -68,8 +72,7 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
     else:
         graph, device = read_model(request.model), load_device(request.device, data_directory("device_specs"))
         image = select_os(device, request.os).image
-        name, wanted = choose_runtime(request.runtime, graph, builder.runtimes(image))
-        options["runtime"] = (name, wanted or load_lock(image, builder.images).runtime_versions(name)[0])
+        options["runtime"] = runtime_of(request, graph, image, builder)
         if request.engine == "auto":
             options["engine"] = "native" if host == "arm64" and request.isolated else "local"
     return {
@@ -83,6 +86,12 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
     }
 
 
+def runtime_of(request: ProfileRequest, graph: ModelGraph, image: str, builder: ImageBuilder) -> tuple[str, str]:
+    """Name and version of the runtime that the request gets in that image. Raises `UsageError`, `DataFileError`."""
+    name, wanted = choose_runtime(request.runtime, graph, builder.runtimes(image))
+    return name, wanted or load_lock(image, builder.images).runtime_versions(name)[0]
+
+
 class RunCache:
     """The kept runs, below the cache folder."""
 
@@ -93,24 +102,32 @@ class RunCache:
     def find(self, key: dict[str, Any]) -> Path | None:
         """The folder of the run with that key, if it is kept."""
         folder = self._folder(key)
-        return folder if (folder / _KEY).is_file() else None
+        if not (folder / _KEY).is_file():
+            return None
+        with contextlib.suppress(OSError):  # a cache that may only be read
+            os.utime(folder / _KEY)  # asked for now
+        return folder
 
     def keep(self, key: dict[str, Any], run_dir: Path) -> None:
-        """Copy a finished run. One that ran out of time is not kept: on a less busy host it may have ended well."""
+        """Copy a finished run, but not one that ran out of time or was killed: on a less busy host it may end well."""
         outcomes = [rundir.read_outcome(path.parent) for path in run_dir.glob(f"*/{rundir.OUTCOME}")]
-        if any(outcome.timed_out for outcome in outcomes):
+        if any(each.timed_out or (each.signal == signal.SIGKILL and not each.out_of_memory) for each in outcomes):
             return
         with self._store.fresh(self._folder(key)) as work:
             _copy_plain(run_dir, work)
             (work / _KEY).write_text(_canonical(key), encoding="utf-8")
+        for folder in sorted(self.runs(), key=_asked_for)[:-_MOST]:
+            remove_tree(folder)
 
     def result(self, folder: Path, request: ProfileRequest) -> Result:
         """The result of a kept run, by today's calibrations and for the questions that ``request`` asks."""
         if has_record(folder):
             board_record = read_board_record(folder)
-            return analyse_board(folder, board_record.model_copy(update=_asked(board_record.model, request)))
-        record = rundir.read_record(folder)
-        return analyse(folder, record.model_copy(update=_asked(record.model, request)))
+            found = analyse_board(folder, board_record.model_copy(update=_asked(board_record.model, request)))
+        else:
+            record = rundir.read_record(folder)
+            found = analyse(folder, record.model_copy(update=_asked(record.model, request)))
+        return found.model_copy(update={"cached": True})
 
     def runs(self) -> Iterator[Path]:
         """The folders of all kept runs."""
@@ -129,6 +146,14 @@ class RunCache:
 
     def _folder(self, key: dict[str, Any]) -> Path:
         return self._directory / hashlib.sha256(_canonical(key).encode()).hexdigest()[:32]
+
+
+def _asked_for(folder: Path) -> float:
+    """When, as far as is known: another process may be removing it."""
+    try:
+        return (folder / _KEY).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _asked(model: ModelRecord, request: ProfileRequest) -> dict[str, Any]:

@@ -40,6 +40,8 @@ COMPATIBILITY = "compatibility.json"
 ILLEGAL_INSTRUCTION = "illegal_instruction.json"
 IDENTITY = "device"
 PARITY = "parity.json"
+CALIBRATION = "calibration.json"
+"""The calibration that was named for the run; absent where the shipped ones serve."""
 
 _Document = TypeVar("_Document", bound=BaseModel)
 _LARGEST_BYTES = 64 << 20

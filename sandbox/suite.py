@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .device import load_device
 from .engines.guard import Guard
@@ -49,12 +49,16 @@ class CountPlan(BaseModel):
     """dtype → names of models, or of lists of models."""
 
 
+_LISTS: TypeAdapter[dict[str, list[str]]] = TypeAdapter(dict[str, list[str]])
+_PLANS: TypeAdapter[tuple[CountPlan, ...]] = TypeAdapter(tuple[CountPlan, ...])
+
+
 def load_plans(path: Path) -> tuple[CountPlan, ...]:
     """The plans in ``suites.toml``, with lists of models written out. Raises `DataFileError`."""
     try:
         document = tomllib.loads(path.read_text())
-        lists: dict[str, list[str]] = document.get("lists", {})
-        plans = tuple(CountPlan.model_validate(table) for table in document.get("counts", []))
+        lists = _LISTS.validate_python(document.get("lists", {}))
+        plans = _PLANS.validate_python(document.get("counts", []))
     except (OSError, ValueError) as error:
         reason = first_problem(error) if isinstance(error, ValidationError) else error
         raise DataFileError(f"{path}: {reason}", hint="correct the file") from error

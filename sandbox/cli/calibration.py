@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,6 +117,12 @@ def fit(
     """
     from sandbox.fit_files import fit_all, write_all  # noqa: PLC0415
 
+    if measured is None and device is not None:
+        raise UsageError("--device is of a measured board's file", hint="edge-sandbox calibration fit FILE --device ID")
+    if measured is not None and output is None and directory is None:
+        raise UsageError(
+            "a calibration of your own board is not written over the shipped ones", hint="name a folder: --output DIR"
+        )
     source = _folder(directory)
     if measured is None:
         made = fit_all(source, data_directory("device_specs"))
@@ -128,17 +135,21 @@ def fit(
 def _fit_own(measured: Path, device: str | None, mirror: str | None, *, quiet: bool) -> tuple[Calibration, ...]:
     from sandbox.engines.guard import guard  # noqa: PLC0415
     from sandbox.measurement import doubts, read_measurement  # noqa: PLC0415
-    from sandbox.own_fit import count_own, fit_own  # noqa: PLC0415
+    from sandbox.own_fit import count_own, fit_own, require  # noqa: PLC0415
     from sandbox.progress import Silent  # noqa: PLC0415
 
     measurement = read_measurement(measured)
     device = device or measurement.device
+    try:
+        dtypes = require(measurement, device)
+    except DataFileError as error:
+        raise DataFileError(f"{measured}: {error.message}", hint=error.hint) from error
     for doubt in doubts(measurement):
         typer.echo(f"warning: {doubt}", err=True)
     builder = image_builder(mirror, Silent() if quiet else StderrProgress())
     made = []
     with guard() as protector:
-        for dtype in dict.fromkeys(timing.dtype for timing in measurement.timings):
+        for dtype in dtypes:
             counts = count_own(measurement, device, dtype, builder, protector)
             made.append(fit_own(measurement, counts, device, dtype))
     return tuple(made)
@@ -174,6 +185,7 @@ def measure(
     chosen = tuple(name for name in known if name in (dtype or ["fp32"]))
     if set(dtype or ()) - set(known):
         raise UsageError(f"--dtype {', '.join(sorted(set(dtype or ()) - set(known)))}", hint="fp32, int8 or uint8")
+    _require_writable(output)
     progress = Silent() if quiet else StderrProgress()
     with guard() as protector:
         measurement = run_suite(
@@ -193,6 +205,13 @@ def measure(
     for doubt in doubts(measurement):
         typer.echo(f"warning: {doubt}", err=True)
     typer.echo(f"{output}: {len(measurement.timings)} models timed")
+
+
+def _require_writable(output: Path) -> None:
+    """Before the minutes that measuring takes. Raises `UsageError`."""
+    place = output if output.exists() else output.parent
+    if output.is_dir() or not output.parent.is_dir() or not os.access(place, os.W_OK):
+        raise UsageError(f"{output} cannot be written", hint="name a file in a folder that can be written to")
 
 
 @app.command()
@@ -234,6 +253,7 @@ def count(
     Example: edge-sandbox calibration count cortex-a72-tflite-runtime-2.14.0-xnnpack-1t
     """
     from sandbox.engines.guard import guard  # noqa: PLC0415
+    from sandbox.json_file import write_whole  # noqa: PLC0415
     from sandbox.model_counts import read_counts, render_counts  # noqa: PLC0415
     from sandbox.progress import Silent  # noqa: PLC0415
     from sandbox.suite import count_models, load_plans  # noqa: PLC0415
@@ -249,12 +269,17 @@ def count(
         known = read_counts(path) if path.is_file() and not again else None
         with guard() as protector:
             for counted in count_models(plans[name], known, builder, protector):
-                path.write_text(render_counts(counted), encoding="utf-8")
+                try:
+                    write_whole(path, render_counts(counted))
+                except OSError as error:
+                    raise DataFileError(f"{path}: {error.strerror}", hint="name a folder of your own") from error
                 row = counted.models[-1]
                 typer.echo(f"{name}: {row.model} {row.dtype}: {row.instructions} instructions")
 
 
 def _folder(directory: Path | None) -> Path:
+    if directory is not None and not directory.is_dir():
+        raise UsageError(f"--directory {directory} is no folder", hint="name the one that `calibration fit` wrote")
     return directory or data_directory("calibration")
 
 

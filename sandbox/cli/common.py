@@ -144,6 +144,19 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(part) for part in parts)
 
 
+def printable(text: str) -> str:
+    """Lines without control characters, for a terminal: a text may quote a model, its file's name or the guest.
+
+    Reports do so themselves.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+
+
+def say(text: str) -> None:
+    """Print a line, whatever is in it."""
+    typer.echo(printable(text.replace("\n", "\\x0a")))
+
+
 def wants_colour(output: Path | None) -> bool:
     """Colours only on a terminal, and not where NO_COLOR (https://no-color.org) is set to anything."""
     return output is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -26,6 +26,7 @@ from .common import (
 )
 from .options import (
     EngineOption,
+    FreshOption,
     LatencyBudgetOption,
     MemoryOption,
     OutputOption,
@@ -74,7 +75,7 @@ def compare(
     any_: Annotated[
         bool, typer.Option("--any", help="Exit code 0 when at least one is ready. Default: when all are.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Run also what was run before.")] = False,
+    fresh: FreshOption = False,
     format_: Annotated[CompareFormat, typer.Option("--format", help="Report on stdout.")] = CompareFormat.TERMINAL,
     output: OutputOption = None,
     mirror: MirrorOption = None,

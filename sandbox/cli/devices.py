@@ -9,6 +9,8 @@ import typer
 from sandbox.resources import data_directory
 from sandbox.units import format_size
 
+from .common import say
+
 app = typer.Typer(
     no_args_is_help=True,
     help="List devices, show one with its sources, check a spec of your own.",
@@ -33,12 +35,12 @@ def list_devices() -> None:
         cpu = device.cpu
         clock = f"{cpu.cores} × {cpu.core} {cpu.clock_hz / 1e9:.1f} GHz"
         images = ", ".join(os.image for os in device.os)
-        typer.echo(f"{device_id:<14} {clock:<26} {format_size(device.ram_bytes):>8}  {images}")
+        say(f"{device_id:<14} {clock:<26} {format_size(device.ram_bytes):>8}  {images}")
     for device_id in available_boards(directory):
         board = load_board(device_id, directory)
         clock = f"{board.cpu.core} {board.cpu.clock_hz / 1e6:g} MHz"
         sizes = f"{format_size(board.ram_bytes):>8}  {format_size(board.flash_bytes)} flash"
-        typer.echo(f"{device_id:<22} {clock:<18} {sizes}")
+        say(f"{device_id:<22} {clock:<18} {sizes}")
 
 
 @app.command()
@@ -55,15 +57,15 @@ def show(device: _DeviceArgument) -> None:
         _show_board(device)
         return
     spec = load_device(device, directory)
-    typer.echo(f"{spec.id}: {spec.name} ({spec.origin})")
+    say(f"{spec.id}: {spec.name} ({spec.origin})")
     document = spec.model_dump()
     for key in facts(spec):
         table, _, field = key.rpartition(".")
         where = document if not table else document[table]
         values = [row[field] for row in where] if isinstance(where, tuple) else [where[field]]
         shown = ", ".join(dict.fromkeys(str(value) for value in values if value is not None))
-        typer.echo(f"  {key:<34} {shown}")
-        typer.echo(f"  {'':<34}   {spec.sources.get(key, 'no source given')}")
+        say(f"  {key:<34} {shown}")
+        say(f"  {'':<34}   {spec.sources.get(key, 'no source given')}")
 
 
 @app.command()
@@ -84,20 +86,20 @@ def check(device: _DeviceArgument) -> None:
         spec = linux.load_device(device, directory)
         known = linux.facts(spec)
     unsourced = [key for key in known if key not in spec.sources]
-    typer.echo(f"{spec.origin}: a valid spec of {spec.name}")
+    say(f"{spec.origin}: a valid spec of {spec.name}")
     for key in unsourced:
-        typer.echo(f"  {key} has no source in [sources]")
+        say(f"  {key} has no source in [sources]")
 
 
 def _show_board(device: str) -> None:
     from sandbox.microcontroller.board import fact_text, facts, load_board  # noqa: PLC0415
 
     board = load_board(device, data_directory("device_specs"))
-    typer.echo(f"{board.id}: {board.name} ({board.origin})")
+    say(f"{board.id}: {board.name} ({board.origin})")
     for key in facts(board):
-        typer.echo(f"  {key:<34} {fact_text(board, key)}")
-        typer.echo(f"  {'':<34}   {board.sources.get(key, 'no source given')}")
+        say(f"  {key:<34} {fact_text(board, key)}")
+        say(f"  {'':<34}   {board.sources.get(key, 'no source given')}")
     for emulation in board.emulator:
-        typer.echo(f"  {emulation.engine + ' as ' + emulation.model}")
+        say(f"  {emulation.engine + ' as ' + emulation.model}")
         for line in emulation.differs:
-            typer.echo(f"    {line}")
+            say(f"    {line}")

@@ -122,9 +122,7 @@ def lock(
 
 
 @app.command()
-def prune(
-    *, runs: Annotated[bool, typer.Option("--runs", help="Remove the runs that `compare` kept, too.")] = False
-) -> None:
+def prune(*, runs: Annotated[bool, typer.Option("--runs", help="Remove the kept runs, too.")] = False) -> None:
     """Remove cached images and downloads that no shipped lock names, derived runtime versions included.
 
     Example: edge-sandbox images prune --runs

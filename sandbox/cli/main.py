@@ -13,6 +13,7 @@ import typer
 from sandbox.errors import SandboxError
 
 from . import calibration, ceiling, check, compare, devices, doctor, images, profile, report, shell
+from .common import printable
 
 EXIT_INTERRUPTED = 130
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,9 +58,22 @@ def options(
     ] = False,
 ) -> None:
     """Options that come before the command."""
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[_handler()])
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     logging.getLogger("docker").setLevel(logging.WARNING)
+
+
+def _handler() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(name)s: %(message)s"))
+    return handler
+
+
+class _Printable(logging.Formatter):
+    """Lines without control characters: command lines name models."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main() -> NoReturn:
@@ -69,7 +83,7 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=True)
     except SandboxError as error:
-        print(f"edge-sandbox: {_printable(str(error))}", file=sys.stderr)
+        print(f"edge-sandbox: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except _Interrupted:
         print("edge-sandbox: interrupted; nothing was left running", file=sys.stderr)
@@ -78,11 +92,6 @@ def main() -> NoReturn:
         sys.stderr.close()
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)
-
-
-def _printable(text: str) -> str:
-    """Lines without control characters: a message may quote what a model or the guest wrote."""
-    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
 
 
 class _Interrupted(BaseException):

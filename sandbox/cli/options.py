@@ -53,4 +53,5 @@ OperatorIncreaseOption = Annotated[
     str | None,
     typer.Option("--max-operator-increase", metavar="PERCENT", help="The same for any operator's instructions."),
 ]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Run also what was run before.")]
 OutputOption = Annotated[Path | None, typer.Option(help="Write the report to this file instead.")]

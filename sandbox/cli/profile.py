@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ from .common import (
     enter_own_scope,
     image_builder,
     parse_shape,
+    printable,
     run_folder,
     write_report,
 )
@@ -31,6 +33,7 @@ from .options import (
     BaselineOption,
     DeviceOption,
     EngineOption,
+    FreshOption,
     LatencyBudgetOption,
     LatencyIncreaseOption,
     MemoryIncreaseOption,
@@ -78,9 +81,14 @@ def profile(
     run_dir: Annotated[
         Path | None, typer.Option(help="Keep the run folder here; with --engine replay: the folder to replay.")
     ] = None,
+    fresh: FreshOption = False,
     mirror: MirrorOption = None,
     delegates: Annotated[bool, typer.Option(help="--no-delegates keeps the runtime's own kernels: no XNNPACK.")] = True,
     latency_budget: LatencyBudgetOption = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="What `calibration fit` wrote, to use instead of the shipped ones."),
+    ] = None,
     baseline: BaselineOption = None,
     max_latency_increase: LatencyIncreaseOption = None,
     max_memory_increase: MemoryIncreaseOption = None,
@@ -124,6 +132,8 @@ def profile(
 ) -> None:
     """Run a model on an emulated device: does it fit, with which operators, in how much memory?
 
+    The very same run is not made twice: its result comes at once and says so. --fresh, --run-dir and --parity run anew.
+
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
     if firmware is not None:
@@ -146,8 +156,8 @@ def profile(
         )
     if model is None:
         raise UsageError("no model was named", hint="edge-sandbox profile MODEL --device ID")
+    from sandbox import kept  # noqa: PLC0415
     from sandbox.engines.guard import guard  # noqa: PLC0415
-    from sandbox.pipeline import profile as run_profile  # noqa: PLC0415
     from sandbox.plan import ProfileRequest  # noqa: PLC0415
     from sandbox.regression import against  # noqa: PLC0415
 
@@ -172,6 +182,7 @@ def profile(
         delegates=delegates,
         caches=caches,
         latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        calibration=calibration,
         tflm=tflm_folder(device, tflm, engine),
         renode=renode,
     )
@@ -181,7 +192,7 @@ def profile(
     builder = image_builder(mirror, progress)
     with guard() as protector, _folder(run_dir, protector, replayed=engine is EngineChoice.REPLAY) as folder:
         if dry_run:
-            write_report(_planned(request, folder, builder, protector), output)
+            write_report(printable(_planned(request, folder, builder, protector)), output)
             return
         if parity or parity_operators or parity_reference is not None:
             from sandbox import parity_run  # noqa: PLC0415
@@ -189,7 +200,9 @@ def profile(
             compared = parity_run.ParityRequest(operators=parity_operators, reference=parity_reference)
             result = parity_run.profile(request, folder, builder, protector, parity=compared)
         else:
-            result = run_profile(request, folder, builder, protector)
+            result = kept.profile(request, folder, builder, protector, fresh=fresh or run_dir is not None)
+    if result.cached and not quiet:
+        print(f"edge-sandbox: nothing was run: this is the run of {result.started}; --fresh runs anew", file=sys.stderr)
     if earlier is not None:
         result = against(result, *earlier)
     write_report(render(result, format_, output), output)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from sandbox.progress import Advance
 from sandbox.units import format_duration
 
+from .common import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -41,7 +43,7 @@ class StderrProgress:
 
     def warn(self, text: str) -> None:
         """See `Progress.warn`."""
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {printable(text)}", file=sys.stderr)
 
 
 class _Task:
@@ -49,7 +51,7 @@ class _Task:
 
     def __init__(self, text: str, total: float | None, expected_seconds: float | None) -> None:
         self.done = threading.Event()
-        self.text, self.total, self.expected_seconds = text, total, expected_seconds
+        self.text, self.total, self.expected_seconds = printable(text), total, expected_seconds
         self.reached = 0.0
         self.started = time.monotonic()
 

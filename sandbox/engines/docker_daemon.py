@@ -78,6 +78,15 @@ def connect() -> Iterator[DockerClient]:
             raise HostError(f"the Docker daemon went away: {error}", hint=_START) from error
 
 
+def require_daemon() -> None:
+    """Raise `HostError` where no daemon of use answers: to be asked before an image is built for one."""
+    try:
+        with connect() as client:
+            describe(client)
+    except HostError as error:
+        raise HostError(f"engine docker: {error.message}", hint=error.hint or "use --engine local") from error
+
+
 def describe(client: DockerClient) -> Daemon:
     """What the daemon is. Raises `HostError` for one too old, or one that runs no Linux programs of ours."""
     version = str(client.version()["ApiVersion"])

@@ -7,11 +7,15 @@ import io
 
 from sandbox.comparison import Comparison, rows
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from .layout import clean
+
+_FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH COMMERCIAL AT}")
+"""What spreadsheets take for the start of one."""
 
 
 def render(document: Comparison) -> str:
-    """One line of each cell. A name from a model file that a spreadsheet would run as a formula gets a quote mark."""
+    """One line of each cell. A name that a spreadsheet would run as a formula gets a quote mark; control characters are
+    shown."""
     table = rows(document)
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(table[0]), lineterminator="\n")
@@ -21,4 +25,7 @@ def render(document: Comparison) -> str:
 
 
 def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = clean(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

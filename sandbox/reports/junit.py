@@ -61,7 +61,9 @@ def _numbers(quantities: Sequence[tuple[str, Quantity | None]]) -> list[str]:
 
 
 def _properties(result: Result | CheckResult) -> list[tuple[str, str]]:
+    kept = [("run", "kept")] if isinstance(result, Result) and result.cached else []
     return [
+        *kept,
         ("verdict", result.verdict.status),
         ("edge-sandbox", result.tool.version),
         ("model", result.model.path),

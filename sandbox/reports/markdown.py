@@ -87,7 +87,8 @@ def _profiled(result: Result) -> Iterator[str]:
         yield ""
         yield from (f"- {escaped(warning)}" for warning in result.warnings)
     yield ""
-    yield f"<sub>edge-sandbox {escaped(result.tool.version)}, {escaped(result.engine.emulator or 'no emulator')}</sub>"
+    how = f"{result.engine.emulator or 'no emulator'}{f', the kept run of {result.started}' if result.cached else ''}"
+    yield f"<sub>edge-sandbox {escaped(result.tool.version)}, {escaped(how)}</sub>"
 
 
 def _checked(result: CheckResult) -> Iterator[str]:

@@ -45,6 +45,8 @@ def _lines(result: Result) -> Iterator[Text]:
     build = f"{runtime.name} {runtime.version}, {threads}, {result.image.id}, {device.emulated_cpu}"
     yield Text(clean(build), style="dim")
     yield Text(clean(f"{result.engine.emulator or 'no emulator'}, isolation {result.engine.isolation}"), style="dim")
+    if result.cached:
+        yield Text(clean(f"the kept run of {result.started}: nothing was run for this report"), style="dim")
     if result.microcontroller is not None:
         yield from microcontroller_terminal.lines(result.microcontroller, result.latency)
     else:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from sandbox.resources import cache_directory
+
 T = TypeVar("T")
 
 COMMAND = Path(sys.executable).with_name("edge-sandbox")
@@ -58,11 +60,20 @@ def mentioning(text: str) -> list[str]:
     return lines
 
 
-def wait_for(condition: Callable[[], T | None]) -> T:
+def cache_without_runs(folder: Path) -> dict[str, str]:
+    """The environment of a cache in ``folder`` that shares images and downloads with the user's, but not its runs."""
+    for name in ("images", "downloads", "derived", "guest"):
+        if (cache_directory() / name).is_dir():
+            folder.mkdir(exist_ok=True)
+            (folder / name).symlink_to(cache_directory() / name)
+    return {"EDGE_SANDBOX_CACHE": str(folder)}
+
+
+def wait_for(condition: Callable[[], T | None], seconds: float = 60) -> T:
     """What the condition gives once that is something."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
         time.sleep(0.1)
-    raise AssertionError("waited for a minute")
+    raise AssertionError(f"waited for {seconds:g} seconds")

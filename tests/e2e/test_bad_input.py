@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -184,9 +185,9 @@ def test_a_full_disk(downloads_only: Path) -> None:
 
 
 @pytest.mark.engine("local")
-@pytest.mark.parametrize("command", ["profile", "ceiling"])
-def test_a_disk_too_small_for_the_run(command: str, tmp_path: Path) -> None:
-    words = (command, str(EXAMPLE_TFLITE), "--device", "rpi4b", "--quiet")
+@pytest.mark.parametrize("command", [("profile", "--fresh"), ("ceiling",)], ids=["profile", "ceiling"])
+def test_a_disk_too_small_for_the_run(command: tuple[str, ...], tmp_path: Path) -> None:
+    words = (*command, str(EXAMPLE_TFLITE), "--device", "rpi4b", "--quiet")
     done = subprocess.run(
         ["/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh", str(COMMAND), *words],
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -200,7 +201,7 @@ def test_a_disk_too_small_for_the_run(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.engine("local")
 def test_a_limit_below_what_the_guest_needs_to_start() -> None:
-    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--memory", "4M", "--quiet")
+    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--memory", "4M", "--quiet", "--fresh")
     assert done.returncode == 1, done.stderr
     words = " ".join(done.stdout.split())
     assert "at the limit of 4.19 MB" in words
@@ -220,7 +221,29 @@ def test_a_corrupt_cache(downloads_only: Path) -> None:
     assert not victim.exists(), "the next build fetches it again"
 
 
-def test_docker_that_is_not_there() -> None:
-    env = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
-    done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "docker", env=env)
+@pytest.mark.parametrize("command", ["profile", "compare"])
+def test_docker_that_is_not_there(command: str, tmp_path: Path) -> None:
+    env = {"DOCKER_HOST": "unix:///nonexistent/docker.sock", "EDGE_SANDBOX_CACHE": str(tmp_path / "cache")}
+    done = edge_sandbox(command, EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "docker", env=env)
     assert_refused(done, 4, "engine docker")
+    assert not (tmp_path / "cache").exists(), "nothing was fetched or built before"
+
+
+@pytest.mark.parametrize("words", [("devices", "show"), ("devices", "check"), ("check", EXAMPLE_TFLITE, "--device")])
+def test_a_terminal_is_sent_no_escape_of_a_file(words: tuple[str | Path, ...], tmp_path: Path) -> None:
+    """On a real one: into a pipe, escapes are left out of what is printed in any case."""
+    spec = tmp_path / "board.toml"
+    spec.write_text('base = "rpi4b"\nname = "Board\\u001b[2J\\u009b31m"\n')
+    ours, theirs = os.openpty()
+    with subprocess.Popen([COMMAND, *words, spec], stdout=theirs, stderr=subprocess.PIPE) as running:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # nobody writes to it any more
+            while chunk := os.read(ours, 1 << 16):
+                shown += chunk
+        _output, errors = running.communicate(timeout=60)
+    os.close(ours)
+    assert (running.returncode, errors) == (0, b"")
+    assert b"Board\\x1b[2J\\x9b31m" in shown
+    assert b"\x1b[2J" not in shown
+    assert "\x9b".encode() not in shown

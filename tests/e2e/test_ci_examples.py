@@ -102,9 +102,21 @@ def test_the_action_takes_a_baseline_and_gates(tmp_path: Path) -> None:
 
 @pytest.mark.subprocess
 def test_the_action_ends_where_there_is_no_result(tmp_path: Path) -> None:
-    done, said, _folder = _profile(tmp_path, device="no-such-device")
+    of_another_step = tmp_path / "edge-sandbox-report" / "result.json"
+    of_another_step.parent.mkdir()
+    of_another_step.write_text(json.dumps({"verdict": {"status": "ready"}}))
+    done, said, folder = _profile(tmp_path, device="no-such-device")
     assert done.returncode == 3
     assert "was recorded for another device" in done.stderr
+    assert said == {}
+    assert not list(folder.iterdir()), "no report of another model"
+
+
+@pytest.mark.subprocess
+def test_arguments_may_have_several_lines(tmp_path: Path) -> None:
+    done, said, _folder = _profile(tmp_path, arguments=f"{REPLAYED}\n--max-memory-increase\n10%\n")
+    assert done.returncode == 2, "the last line counts: a threshold needs a baseline"
+    assert "--baseline" in done.stderr
     assert said == {}
 
 

@@ -89,7 +89,7 @@ def test_a_profile_and_its_replay(tmp_path: Path) -> None:
 def test_an_operator_that_tflm_has_not(tmp_path: Path) -> None:
     model = tmp_path / "custom.tflite"
     model.write_bytes(zoo.make("custom_op_FlexRFFT.tflite"))
-    done = edge_sandbox("profile", model, "--device", "nucleo-l4r5zi", "--quiet")
+    done = edge_sandbox("profile", model, "--device", "nucleo-l4r5zi", "--quiet", "--fresh")
     assert done.returncode == 1
     assert "TFLM has no FlexRFFT" in done.stdout
     assert "Traceback" not in done.stderr

@@ -18,7 +18,7 @@ from sandbox.reports import json
 from sandbox.resources import data_directory
 from tests.unit.recorded import result
 
-from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, edge_sandbox
+from .cli import EXAMPLE_ONNX, EXAMPLE_TFLITE, PROJECT, cache_without_runs, edge_sandbox
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -36,8 +36,13 @@ def test_the_first_command_in_a_fresh_checkout(tmp_path: Path) -> None:
         if (PROJECT / name).is_file():
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, checkout / name)
-    # the interpreter that runs the tests, as a newcomer's python3; the cache is the user's: nothing is fetched twice
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"}
+    # the interpreter that runs the tests, as a newcomer's python3; the cache is the user's but for its kept runs:
+    # nothing is fetched twice, and the run is one
+    environment = {
+        **os.environ,
+        **cache_without_runs(tmp_path / "cache"),
+        "PATH": f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}",
+    }
     done = subprocess.run(
         ["/bin/sh", "-c", BLOCKS[0]],
         cwd=checkout,

@@ -7,21 +7,17 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from sandbox.analysis import analyse
 from sandbox.errors import DataFileError, UsageError
-from sandbox.measurements import Op
 from sandbox.metrics import Metric, Unavailable
 from sandbox.profilers.ops import TICK_SOURCE
 from sandbox.record import RunRecord
 from sandbox.result import CheckId, CheckStatus, Result, VerdictStatus
 from tests.record_runs import RUNS
-from tests.unit.profilers.count_files import INFERENCE, block, delta
+from tests.unit.counted_runs import instructions_of, uncounted
 from tests.unit.recorded import NAMES, copy, edit, result
 
 ENDED = "the model did not run to its end"
@@ -121,11 +117,6 @@ def test_the_ready_run_in_figures() -> None:
     assert found.ops_unavailable is None
     assert found.runtime.python == "3.11.2"
     assert found.runtime.numpy == "1.24.2"
-
-
-def instructions_of(op: Op) -> float:
-    assert isinstance(op.instructions, Metric)
-    return op.instructions.value
 
 
 def test_the_ready_run_s_instructions() -> None:
@@ -347,142 +338,6 @@ def test_enough_inferences_have_a_95th_percentile(tmp_path: Path) -> None:
     assert (p95.value, p95.unit) == (0.095, "second")
 
 
-# What was counted
-
-
-def uncounted(tmp_path: Path) -> Path:
-    """The ready run as of an emulator that loads no plugins."""
-    folder = copy("ready", tmp_path)
-    for job in ("latency", "operators"):
-        shutil.rmtree(folder / job / "counts", ignore_errors=True)
-        (folder / job / "code.json").unlink(missing_ok=True)
-    return folder
-
-
-def count(job_dir: Path, *, pid: object = 7) -> Path:
-    """Where the marks of this job belong."""
-    (job_dir / "counts").mkdir(exist_ok=True)
-    edit(job_dir / "runner.json", lambda report: report.update(pid=pid))
-    return job_dir / "counts" / "7.marks"
-
-
-BLOCKS = block(0, 0x1000, vector_fma=10) + block(1, 0x2000, integer=1)
-
-
-def test_times_are_those_of_the_counted_inferences(tmp_path: Path) -> None:
-    folder = uncounted(tmp_path)
-    count(folder / "latency").write_bytes(
-        BLOCKS
-        + delta((0, 0, 300), token=INFERENCE, since=1000, time=4000)
-        + delta((0, 0, 300), (1, 2, 600), token=INFERENCE, since=9000, time=15_000)
-    )
-    latency = analyse(folder).latency
-    assert latency.samples == pytest.approx((2e-6, 4e-6))
-    assert isinstance(latency.mean, Metric)
-    assert latency.mean.value == pytest.approx(3e-6)
-    assert (latency.mean.mode, latency.mean.source) == ("emulated", TICK_SOURCE)
-    assert isinstance(latency.counts.instructions, Metric)
-    assert (latency.counts.instructions.value, latency.counts.instructions.high) == (3300, 3600)
-    assert latency.counts.classes == {"vector_fma": 3000, "integer": 600}
-    assert [work.thread for work in latency.counts.threads] == [0, 2]
-
-
-def test_without_counts_times_are_the_runner_s_and_the_reason_is_told(tmp_path: Path) -> None:
-    folder = uncounted(tmp_path)
-    report = json.loads((folder / "latency" / "runner.json").read_text())
-    found = analyse(folder)
-    why = Unavailable(unavailable="the run left no counts: its emulator loads no plugins")
-    assert found.latency.counts.instructions == found.latency.counts.critical_path == why
-    assert found.latency.samples == tuple(ns / 1e9 for ns in report["latencies_ns"])
-    assert isinstance(found.latency.mean, Metric)
-    assert str(found.latency.mean.source).endswith(", wall time on this host")
-    assert len(found.ops) == 31
-    assert {op.instructions for op in found.ops} == {why}
-    assert isinstance(found.ops[0].time, Metric)
-    assert found.verdict.status == "ready"
-
-
-def test_what_the_plugin_could_not_do_is_the_reason(tmp_path: Path) -> None:
-    folder = uncounted(tmp_path)
-    said = "edge-sandbox counting plugin: cannot write /edge/run/counts: No space left on device\n"
-    edit(folder / "latency" / "outcome.json", lambda told: told.update(stderr=said))
-    assert analyse(folder).latency.counts.instructions == Unavailable(
-        unavailable="cannot write /edge/run/counts: No space left on device"
-    )
-
-
-def test_the_host_s_own_core_counts_nothing(tmp_path: Path) -> None:
-    folder = copy("ready", tmp_path)
-    for job in ("latency", "operators"):
-        edit(folder / job / "outcome.json", lambda told: told.update(emulator=None))
-    found = analyse(folder)
-    why = "the native engine runs on this host's own core: instructions are counted under emulation only"
-    assert found.latency.counts.instructions == Unavailable(unavailable=why)
-    assert {op.instructions for op in found.ops} == {Unavailable(unavailable=why)}
-    assert isinstance(found.latency.mean, Metric)
-    assert (found.latency.mean.mode, found.latency.mean.source) == ("measured", "wall time on this host's own core")
-
-
-def operators(folder: Path) -> None:
-    """Two operators in place of the run's own."""
-    place = count(folder / "operators")
-    place.write_bytes(
-        BLOCKS
-        + delta(token=0, since=0, time=5)
-        + delta((0, 0, 30), token=1, since=5, time=305)
-        + delta((1, 0, 40), token=INFERENCE, since=305, time=345)
-    )
-    (folder / "operators" / "code.json").write_text('{"1000": ["xnn_gemm", "XNNPACK", "lib.so+1000"]}')
-    rows = [{"type": "CONV_2D", "name": "conv", "delegate": "XNNPACK", "marks": [[0, 1]], "time_ns": 5}]
-    edit(folder / "operators" / "runner.json", lambda report: report.update(operators=rows))
-
-
-def test_operators_have_their_instructions(tmp_path: Path) -> None:
-    folder = uncounted(tmp_path)
-    operators(folder)
-    conv, outside = analyse(folder).ops
-    assert (conv.status, conv.kernels[0].function, conv.kernels[0].library) == ("delegated", "xnn_gemm", "XNNPACK")
-    assert (instructions_of(conv), instructions_of(outside)) == (300, 40)
-    assert isinstance(conv.lines_from_l2, Unavailable)
-    assert outside.kernels[0].library == "unknown"
-    edit(folder / "run.json", lambda record: record.update(caches=True))
-    assert isinstance(analyse(folder).ops[0].lines_from_l2, Metric)
-
-
-def test_what_lies_outside_operators_is_none_of_them(tmp_path: Path) -> None:
-    folder = uncounted(tmp_path)
-    operators(folder)
-    (check,) = (check for check in analyse(folder).checks if check.id == "operators")
-    assert check.reason.endswith("(0 native, 1 delegated after fusing)")
-
-
-def test_the_profiler_s_own_work_is_taken_off_by_the_latency_run(tmp_path: Path) -> None:
-    """Where the same file was mapped elsewhere: code is known by its place in the file."""
-    folder = uncounted(tmp_path)
-    operators(folder)
-    code = {"1000": ["xnn_gemm", "XNNPACK", "lib.so+1000"], "2000": [None, "python3.11", "python3.11+20"]}
-    (folder / "operators" / "code.json").write_text(json.dumps(code))
-    moved = {"5000": code["1000"], "6000": code["2000"]}
-    (folder / "latency" / "code.json").write_text(json.dumps(moved))
-    count(folder / "latency").write_bytes(
-        block(0, 0x5000, vector_fma=10)
-        + block(1, 0x6000, integer=1)
-        + delta((0, 0, 30), (1, 0, 10), token=INFERENCE, time=310)
-    )
-    conv, outside = analyse(folder).ops
-    assert (instructions_of(conv), instructions_of(outside)) == (300, 10)
-
-
-@pytest.mark.parametrize("since", [10, 2**64 - 1])
-def test_an_inference_that_took_no_time(tmp_path: Path, since: int) -> None:
-    """No run has one; a guest that writes over its counts may."""
-    folder = uncounted(tmp_path)
-    count(folder / "latency").write_bytes(BLOCKS + delta((0, 0, 3), token=INFERENCE, since=since, time=10))
-    found = analyse(folder)
-    assert Result.model_validate_json(found.model_dump_json()) == found
-    assert not [sample for sample in found.latency.samples if sample <= 0]
-
-
 def test_what_the_runtime_says_of_itself(tmp_path: Path) -> None:
     folder = copy("ready", tmp_path)
     path = folder / "latency" / "runner.json"
@@ -517,151 +372,3 @@ def test_warnings_say_what_was_not_as_on_the_device(tmp_path: Path) -> None:
     assert found.engine.emulator is None
     assert found.engine.emulator_digest is None
     assert found.latency.mean.mode == "measured"  # type: ignore[union-attr]
-
-
-# A hostile guest
-
-WORDS = st.sampled_from(
-    [
-        "schema",
-        "runtime",
-        "error",
-        "operators",
-        "latencies_ns",
-        "type",
-        "message",
-        "phase",
-        "name",
-        "time_ns",
-        "dtype",
-        "operators_unavailable",
-        "delegates",
-        "python",
-        "delegate",
-        "resolution_ns",
-        "cause",
-        "pid",
-        "marks",
-        "reported",
-        "spans_us",
-        "shape",
-    ]
-)
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([10**400, 0, -1, 5e-324, 1e308])
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["\ud800", "InputError!", "\x1b[2J", "Encountered unresolved custom op: X"])
-)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(), inner, max_size=6)
-)
-ROWS = st.lists(
-    st.fixed_dictionaries(
-        {},
-        optional=dict.fromkeys(
-            ("type", "name", "dtype", "delegate", "time_ns", "marks", "reported", "spans_us", "shape"), VALUES
-        ),
-    )
-)
-REPORTS = st.fixed_dictionaries(
-    {},
-    optional={
-        "operators": ROWS | VALUES,
-        "error": st.dictionaries(st.sampled_from(["phase", "type", "message", "cause"]), VALUES) | VALUES,
-        "latencies_ns": st.lists(SCALARS) | VALUES,
-        "runtime": VALUES,
-        "operators_unavailable": VALUES,
-        "pid": st.just(7) | VALUES,
-    },
-)
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = uncounted(tmp_path_factory.mktemp("hostile"))
-    operators(folder)
-    shutil.copytree(folder / "operators" / "counts", folder / "latency" / "counts")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    """A run with two operators, and the marks of both its jobs."""
-    folder = uncounted(tmp_path_factory.mktemp("counted"))
-    operators(folder)
-    good = (folder / "operators" / "counts" / "7.marks").read_bytes()
-    count(folder / "latency").write_bytes(good)
-    return folder, good
-
-
-def assert_sane(folder: Path) -> None:
-    """A result that can be written and read again."""
-    found = analyse(folder)
-    assert Result.model_validate_json(found.model_dump_json()) == found
-    assert found.verdict.status in {"ready", "not_ready"}
-
-
-@given(report=REPORTS | VALUES)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_the_guest_reports(hostile: Path, report: Any) -> None:
-    for job in ("latency", "operators"):
-        (hostile / job / "runner.json").write_text(json.dumps(report))
-    assert_sane(hostile)
-
-
-@given(content=st.binary(max_size=200))
-@settings(max_examples=50, deadline=None)
-def test_whatever_bytes_the_guest_writes(hostile: Path, content: bytes) -> None:
-    for job in ("latency", "operators"):
-        for name in ("runner.json", "phases.jsonl", "code.json"):
-            (hostile / job / name).write_bytes(content)
-    (hostile / "heap" / "massif.out").write_bytes(content)
-    assert_sane(hostile)
-
-
-@given(place=st.integers(0, 400), change=st.binary(min_size=1, max_size=80))
-@settings(max_examples=100, deadline=None)
-def test_whatever_the_guest_writes_over_its_counts(counted: tuple[Path, bytes], place: int, change: bytes) -> None:
-    folder, good = counted
-    for job in ("latency", "operators"):
-        marks = folder / job / "counts" / "7.marks"
-        marks.write_bytes(good[:place] + change + good[place + len(change) :])
-    assert_sane(folder)
-
-
-@pytest.mark.parametrize("depth", [10, 20, 900, 100_000])
-def test_a_report_nested_beyond_reason(tmp_path: Path, depth: int) -> None:
-    folder = copy("ready", tmp_path)
-    nested = "[" * depth + "]" * depth
-    (folder / "latency" / "runner.json").write_text(f'{{"error": {{"message": {nested}}}}}')
-    found = analyse(folder)
-    if depth < 16:
-        assert found.verdict.reasons == (f"run:  during : {nested}",)
-    else:
-        assert found.verdict.reasons == ("run: ended with status 0 during done: it wrote nothing to stderr",)
-
-
-def test_half_characters_are_replaced(tmp_path: Path) -> None:
-    folder = copy("ready", tmp_path)
-    rows = [{"type": "CONV\ud800", "name": "\udfff", "time_ns": 5}]
-    edit(folder / "operators" / "runner.json", lambda report: report.update(operators=rows))
-    (folder / "latency" / "phases.jsonl").write_text('{"phase": "im\\ud800port", "monotonic_ns": 1}\n')
-    found = analyse(folder)
-    assert (found.ops[0].type, found.ops[0].name) == ("CONV?", "?")
-    assert found.memory.phases[0].name == "im?port"
-
-
-def test_a_link_or_a_pipe_in_place_of_a_report_is_not_followed(tmp_path: Path) -> None:
-    folder = copy("ready", tmp_path)
-    report = folder / "latency" / "runner.json"
-    secret = tmp_path / "secret.json"
-    report.rename(secret)
-    report.symlink_to(secret)
-    assert analyse(folder).verdict.reasons[0].startswith("run: ended with status 0")
-    report.unlink()
-    os.mkfifo(report)
-    assert analyse(folder).verdict.reasons[0].startswith("run: ended with status 0")

@@ -164,6 +164,7 @@ def test_a_cell_that_cannot_be_run_is_a_cell_with_its_reason(
     ]
     assert [cell.image for cell in document.cells[2:]] == ["bookworm-arm64", "bullseye-arm64"]
     assert document.cells[2].fix == "take another"
+    assert [cell.runtime for cell in document.cells[2:]] == ["tflite-runtime@2.14.0", "tflite-runtime@2.11.0"]
 
 
 @pytest.mark.parametrize("error", [HostError("no network"), DataFileError("damaged"), UsageError("no such thing")])

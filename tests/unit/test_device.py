@@ -2,84 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sandbox.device import (
-    DeviceSpec,
     available_devices,
     facts,
     load_device,
     memory_budget,
     render_cpuinfo,
-    render_meminfo,
     select_os,
 )
 from sandbox.errors import DataFileError, SandboxError, UsageError
-from sandbox.metrics import Metric, Unavailable
-
-SPECS = Path(__file__).parents[2] / "device_specs"
-SHIPPED = available_devices(SPECS)
-README_EXAMPLES = re.findall(r"```toml\n(.*?)```", (SPECS / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-
-MINIMAL: dict[str, Any] = {
-    "name": "Board",
-    "soc": "SoC",
-    "ram_bytes": 2**30,
-    "cpu": {"core": "cortex-a53", "implementer": 0x41, "part": 0xD03, "cores": 4, "clock_hz": 1_200_000_000},
-    "os": [{"image": "bookworm-arm64", "emulated_cpu": "cortex-a53", "page_size_bytes": 4096}],
-}
-
-
-def toml(table: dict[str, Any]) -> str:
-    """The subset of TOML that the specs use; JSON's scalars and lists are TOML's."""
-
-    def line(key: str, value: object) -> str:
-        return f"{json.dumps(key)} = {inline(value)}"
-
-    def inline(value: object) -> str:
-        if isinstance(value, dict):
-            return "{" + ", ".join(line(key, inner) for key, inner in value.items()) + "}"
-        if isinstance(value, list):
-            return "[" + ", ".join(inline(inner) for inner in value) + "]"
-        text = json.dumps(value)
-        # JSON writes DEL as it is, TOML wants it escaped; infinities have other names.
-        return {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}.get(text, text.replace("\x7f", "\\u007f"))
-
-    return "\n".join(line(key, value) for key, value in table.items()) + "\n"
-
-
-def write(folder: Path, table: dict[str, Any], name: str = "board") -> str:
-    path = folder / f"{name}.toml"
-    path.write_text(toml(table), encoding="utf-8")
-    return str(path)
-
-
-def priced(**to: object) -> dict[str, Any]:
-    """`MINIMAL` with a price of which some values are replaced."""
-    return MINIMAL | {"price": {"amount": 35.0, "currency": "USD", "date": "2024-05", **to}}
-
-
-def changed(*keys: str | int, **to: object) -> dict[str, Any]:
-    """`MINIMAL` with some values of the table at ``keys`` replaced, or removed where the new value is ``...``."""
-    spec = copy.deepcopy(MINIMAL)
-    table: Any = spec
-    for key in keys:
-        table = table.setdefault(key, {}) if isinstance(table, dict) else table[key]
-    for key, value in to.items():
-        if value is ...:
-            del table[key]
-        else:
-            table[key] = value
-    return spec
+from sandbox.metrics import Metric
+from tests.unit.specs import MINIMAL, README_EXAMPLES, SHIPPED, SPECS, changed, priced, write
 
 
 def problem(tmp_path: Path, table: dict[str, Any]) -> str:
@@ -395,170 +334,3 @@ def test_select_os() -> None:
     with pytest.raises(UsageError) as caught:
         select_os(load_device("rpi5", SPECS), "bullseye-arm64")
     assert caught.value.hint == "choose one of bookworm-arm64, bookworm-armhf, trixie-arm64"
-
-
-# /proc/cpuinfo and /proc/meminfo
-
-
-def cpuinfo(device_id: str, image: str | None = None, processors: int | None = None) -> str:
-    device = load_device(device_id, SPECS)
-    return render_cpuinfo(device, select_os(device, image), processors)
-
-
-def test_cpuinfo_of_a_64_bit_kernel() -> None:
-    # fastfetch-cli/fastfetch#1529, without the serial number.
-    core = (
-        "BogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\n"
-        "CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n\n"
-    )
-    tail = "Revision\t: c03112\nModel\t\t: Raspberry Pi 4 Model B Rev 1.2\n"
-    assert cpuinfo("rpi4b") == "".join(f"processor\t: {index}\n{core}" for index in range(4)) + tail
-
-
-def test_cpuinfo_of_a_32_bit_kernel() -> None:
-    # sbc-bench, results/cpuinfo/BCM2836_BCM2709-5.10.63-v7+.cpuinfo, without the serial number.
-    assert cpuinfo("rpi2b", processors=1) == (
-        "processor\t: 0\nmodel name\t: ARMv7 Processor rev 5 (v7l)\nBogoMIPS\t: 57.60\n"
-        "Features\t: half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm \n"
-        "CPU implementer\t: 0x41\nCPU architecture: 7\nCPU variant\t: 0x0\nCPU part\t: 0xc07\nCPU revision\t: 5\n\n"
-        "Hardware\t: BCM2835\nRevision\t: a01041\nModel\t\t: Raspberry Pi 2 Model B Rev 1.1\n"
-    )
-
-
-def test_a_32_bit_system_on_a_64_bit_kernel_reads_the_64_bit_file() -> None:
-    assert cpuinfo("rpi4b", "bookworm-armhf") == cpuinfo("rpi4b", "bookworm-arm64")
-    assert "CPU architecture: 7" in cpuinfo("rpi3b", "bookworm-armhf")
-
-
-def test_cpuinfo_without_a_board_ends_after_the_cores() -> None:
-    text = cpuinfo("aws-graviton2")
-    assert text.count("processor") == 2
-    assert text.endswith("CPU revision\t: 1\n\n")
-
-
-@pytest.mark.parametrize("processors", [0, -1, 5])
-def test_cpuinfo_refuses_cores_the_device_has_not(processors: int) -> None:
-    with pytest.raises(UsageError, match="has 4 cores"):
-        cpuinfo("rpi4b", processors=processors)
-
-
-def test_cpuinfo_says_which_part_of_the_identity_is_missing(tmp_path: Path) -> None:
-    device = load_device(write(tmp_path, MINIMAL), SPECS)
-    with pytest.raises(DataFileError, match=r"cpu.variant, cpu.revision, cpu.features_64: missing"):
-        render_cpuinfo(device, device.os[0])
-
-
-def test_meminfo_has_the_kernels_columns() -> None:
-    lines = render_meminfo(3885396 * 1024, 3600000 * 1024).splitlines()
-    assert lines[0] == "MemTotal:        3885396 kB"
-    assert lines[2] == "MemAvailable:    3600000 kB"
-    assert "SwapTotal:             0 kB" in lines
-    swap = render_meminfo(3885396 * 1024, 3600000 * 1024, 100 << 20).splitlines()
-    assert {"SwapTotal:        102400 kB", "SwapFree:         102400 kB"} <= set(swap)
-
-
-@given(total=st.integers(0, 2**45), available=st.integers(-(2**45), 2**46))
-def test_meminfo_adds_up(total: int, available: int) -> None:
-    lines = [re.fullmatch(r"(\w+): +(\d+) kB", line) for line in render_meminfo(total, available).splitlines()]
-    values = {match[1]: int(match[2]) for match in lines if match}
-    assert len(values) == len(lines)
-    assert values["MemTotal"] == total // 1024
-    assert 0 <= values["MemAvailable"] <= values["MemTotal"]
-    assert values["MemFree"] + values["Buffers"] + values["Cached"] == values["MemAvailable"]
-    assert {"SwapTotal", "SwapFree", "Active", "Inactive", "Shmem", "Slab", "SReclaimable"} <= set(values)
-
-
-def test_memory_budget_is_total_less_the_system() -> None:
-    device = load_device("rpi2b", SPECS)
-    budget = memory_budget(device, device.os[0])
-    assert isinstance(budget, Metric)
-    assert budget.value == (922 - 94) * 2**20
-    assert (budget.unit, budget.mode) == ("byte", "measured")
-    assert budget.source == "MemTotal 967 MB less 98.6 MB that an idle bookworm-armhf uses (rpi2b.toml)"
-
-
-def test_memory_budget_says_why_it_is_not_known() -> None:
-    device = load_device("rpi4b-2gb", SPECS)
-    budget = memory_budget(device, device.os[0])
-    assert isinstance(budget, Unavailable)
-    assert "no mem_total_bytes and no os_used_bytes for bookworm-arm64" in budget.unavailable
-
-
-# Whatever a file holds, the tool's own error comes out
-
-
-def loaded_or_refused(name: str) -> DeviceSpec | SandboxError:
-    try:
-        return load_device(name, SPECS)
-    except SandboxError as error:
-        return error
-
-
-def _places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    inner: list[tuple[str | int, object]] = []
-    if isinstance(value, dict):
-        inner = list(value.items())
-    elif isinstance(value, list):
-        inner = list(enumerate(value))
-    return [path] * bool(path) + [place for key, below in inner for place in _places(below, (*path, key))]
-
-
-COMPLETE = MINIMAL | {
-    "cpu": MINIMAL["cpu"]
-    | {"bogomips": "38.40", "features_64": ["fp"], "sustained_clock_hz": 10**9, "l2_bytes": 2**19},
-    "board": {"revision": "a02082", "model": "Board Rev 1"},
-    "memory": {"bandwidth_bytes_per_second": 10**9},
-    "power": {"idle_watts": 1.4},
-    "os": [MINIMAL["os"][0] | {"mem_total_bytes": 2**29, "os_used_bytes": 2**27, "kernel_bits": 64}],
-    "sources": {"ram_bytes": "datasheet"},
-    "base": "rpi3b",
-}
-KEYS = st.text(st.characters(codec="utf-8"), max_size=8)
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | KEYS
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
-MUTATIONS = st.lists(
-    st.tuples(st.sampled_from(_places(COMPLETE)), st.sampled_from(["set", "drop", "rename"]), VALUES, KEYS),
-    min_size=1,
-    max_size=3,
-)
-
-
-def _without_null(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
-    return [_without_null(inner) for inner in value if inner is not None] if isinstance(value, list) else value
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(mutations=MUTATIONS)
-def test_mutated_specs_raise_nothing_but_our_errors(tmp_path: Path, mutations: list[tuple[Any, str, Any, str]]) -> None:
-    spec: Any = copy.deepcopy(COMPLETE)
-    for place, action, value, key in mutations:
-        table = spec
-        try:
-            for step in place[:-1]:
-                table = table[step]
-            old = table.pop(place[-1])
-        except (KeyError, IndexError, TypeError, AttributeError):
-            continue  # an earlier mutation took the place away
-        if isinstance(table, list):
-            table.insert(place[-1], value)
-        elif action != "drop":
-            table[key if action == "rename" else place[-1]] = old if action == "rename" else value
-    outcome = loaded_or_refused(write(tmp_path, _without_null(spec)))
-    assert isinstance(outcome, DeviceSpec) or not re.search("pydantic|validation error", str(outcome))
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=200) | st.text(st.characters(codec="utf-8"), max_size=200).map(str.encode))
-def test_random_bytes_raise_nothing_but_our_errors(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "board.toml").write_bytes(content)
-    with pytest.raises(DataFileError):
-        load_device(str(tmp_path / "board.toml"), SPECS)
-
-
-@settings(deadline=None)
-@given(name=st.text(max_size=300))
-def test_random_names_raise_nothing_but_our_errors(name: str) -> None:
-    outcome = loaded_or_refused(name)
-    assert isinstance(outcome, DeviceSpec) or outcome.hint

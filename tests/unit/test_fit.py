@@ -180,6 +180,14 @@ def test_a_negative_ratio_is_refused() -> None:
         lines.solve(points, "x", ["weight_byte"])
 
 
+@pytest.mark.parametrize("text", ["fit = 3\n", "[fit]\nid = 3\n", "fit = [3]\n", "[[fit\n"])
+def test_a_plan_file_of_another_shape_is_one_clear_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "fits.toml"
+    path.write_text(text)
+    with pytest.raises(DataFileError, match=r"fits\.toml: "):
+        fit.load_fit_plans(path)
+
+
 def test_a_plan_file_names_the_wrong_key(tmp_path: Path) -> None:
     path = tmp_path / "fits.toml"
     path.write_text('[[fit]]\nid = "a/b"\nspeed = 3\n')

@@ -36,3 +36,9 @@ def test_what_is_unknown_is_no_zero(name: str) -> None:
     for op, count in zip(found.ops, frame["instructions"], strict=True):
         assert pd.isna(count) != isinstance(op.instructions, Metric)
     assert len(found.memory_frame()) == len(found.memory.timeline)
+
+
+def test_without_operators_the_columns_are_there() -> None:
+    none = result("ready").model_copy(update={"ops": ()}).ops_frame()
+    assert len(none) == 0
+    assert list(none.columns) == list(result("ready").ops_frame().columns)

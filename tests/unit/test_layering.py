@@ -61,7 +61,7 @@ LAYERS = (
     ("reports",),
     ("microcontroller",),
     ("pipeline", "check", "ceiling", "shell", "run_cache"),
-    ("compare", "parity_run"),
+    ("compare", "parity_run", "kept"),
     ("suite", "board"),
     ("own_fit",),
     ("cli", "library"),

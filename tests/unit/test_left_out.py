@@ -126,6 +126,17 @@ def test_nested_coverage_is_unknown_where_the_others_cannot_be_fitted() -> None:
     assert nested_coverage(lopsided, [lopsided]) is None
 
 
+def test_an_interval_holds_the_families_that_could_be_left_out() -> None:
+    """Without the first the two models that are left are too few; the second is predicted badly, and that is known."""
+    few = rows(noise=0.02, families=FAMILIES[:2]).tried[1]
+    slow = tuple(Point(**{**vars(p), "seconds": p.seconds * 1.3}) for p in few[15:17])
+    lopsided = Rows("x", ("weight_byte",), ((*few[:15], *slow),))
+    ratios = left_out(lopsided, [lopsided])
+    assert math.isnan(ratios[0])
+    assert half_width(lopsided, [lopsided]) >= max(abs(ratio) for ratio in ratios[15:]) > 0.2
+    assert coverage(lopsided, [lopsided]) is None
+
+
 def test_one_family_has_no_coverage_and_a_wider_interval() -> None:
     one = rows(noise=0.02, families=FAMILIES[:1])
     assert coverage(one, [one]) is None

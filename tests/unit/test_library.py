@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 import pytest
 
 import sandbox
-from sandbox import profile
+from sandbox import kept, profile
+from sandbox.engines.guard import Guard
 from sandbox.errors import DataFileError, UsageError
 from sandbox.library import compare
+from sandbox.plan import ProfileRequest
+from sandbox.result import Result
 from tests.record_runs import PROJECT, RUNS
 from tests.unit.recorded import result
 
@@ -40,6 +45,28 @@ def test_right_outputs_are_read_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"not a readable \.npz file"):
         profile(MODEL, "rpi4b", parity_reference=text, run_dir=tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[ProfileRequest] = []
+
+    def remember(request: ProfileRequest, *_more: object, **_options: object) -> Result:
+        asked.append(request)
+        return result("ready")
+
+    monkeypatch.setattr(kept, "profile", remember)
+    monkeypatch.setattr("sandbox.library.guard", lambda: contextlib.nullcontext(Guard(io.BytesIO())))
+    profile(MODEL, "rpi4b", reserve="64M", swap=True, seed=3, delegates=False, caches=True, run_dir=tmp_path / "run")
+    (request,) = asked
+    assert (request.reserve_bytes, request.swap, request.seed) == (64 << 20, True, 3)
+    assert (request.delegates, request.caches) == (False, True)
+
+
+def test_a_folder_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("sandbox.library.guard", lambda: contextlib.nullcontext(Guard(io.BytesIO())))
+    with pytest.raises(UsageError, match="Not a directory"):
+        profile(MODEL, "rpi4b", run_dir=tmp_path / "file" / "run")
 
 
 def test_the_package_offers_nothing_else() -> None:

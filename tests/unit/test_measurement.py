@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.board import condition
-from sandbox.errors import DataFileError
+from sandbox.board import condition, require_core
+from sandbox.device import load_device
+from sandbox.errors import DataFileError, UsageError
 from sandbox.measurement import SUITE, Measurement, doubts, read_measurement
 from sandbox.zoo.classifiers import classifier
 
+PROJECT = Path(__file__).parents[2]
 QUIET = {"clock_hz": 1_500_000_000, "temperature_celsius": 50.0, "load": 0.1, "throttled": False}
 
 
@@ -69,6 +71,32 @@ def test_a_disturbed_board_is_flagged(changes: dict[str, Any], doubt: str) -> No
     assert doubt in found
 
 
+def test_throttling_that_came_and_went_is_flagged() -> None:
+    """The firmware keeps it in mind since boot, so that only what is new is of this model."""
+    old, new = {**QUIET, "was_throttled": True}, {**QUIET, "was_throttled": False}
+    assert "throttled" in doubts(measurement(before=new, after=old))[0]
+    assert doubts(measurement(before=old, after=old)) == doubts(measurement(before=old, after=new)) == ()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "refused"),
+    [
+        ("processor\t: 0\nCPU part\t: 0xd08\n", None),
+        ("CPU part\t: 0xd03\nCPU part\t: 0xd08\n", None),
+        ("vendor_id\t: GenuineIntel\n", None),
+        ("", None),
+        ("CPU part\t: 0xd0b\n", "its CPU part is 0xd0b, that of a cortex-a72 is 0xd08"),
+    ],
+)
+def test_another_board_is_not_measured_under_this_one_s_name(cpuinfo: str, refused: str | None) -> None:
+    spec = load_device("rpi4b", PROJECT / "device_specs")
+    if refused is None:
+        require_core(spec, cpuinfo)
+    else:
+        with pytest.raises(UsageError, match=refused):
+            require_core(spec, cpuinfo)
+
+
 def test_a_clock_that_falls_is_flagged() -> None:
     first = measurement()
     (timing,) = first.timings
@@ -101,6 +129,7 @@ def test_the_board_s_own_words_are_read(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     found = condition(clock=tmp_path / "clock", temperature=tmp_path / "heat", firmware=tmp_path / "firmware")
     assert (found.clock_hz, found.temperature_celsius, found.throttled) == (1_500_000_000, 48.312, True)
+    assert found.was_throttled
     nothing = condition(clock=tmp_path / "no", temperature=tmp_path / "no", firmware=tmp_path / "no")
     assert (nothing.clock_hz, nothing.temperature_celsius, nothing.throttled) == (None, None, None)
 

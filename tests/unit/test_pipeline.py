@@ -13,21 +13,24 @@ from typing import Any, cast
 import pytest
 
 from sandbox import rundir
+from sandbox.calibration import load_calibrations, read_any_calibration
 from sandbox.engines.base import Cancelled, EngineName, Job, Outcome, Problem
 from sandbox.engines.guard import Guard
-from sandbox.errors import DataFileError, HostError, SandboxError
+from sandbox.errors import DataFileError, HostError, SandboxError, UsageError
+from sandbox.fit import digest, render_calibration
 from sandbox.image.build import ImageBuilder
 from sandbox.image.store import Store
-from sandbox.pipeline import Plan, choose_engine, profile, run_jobs
+from sandbox.pipeline import Plan, choose_engine, keep_calibration, profile, run_jobs
 from sandbox.plan import ProfileRequest
 from sandbox.progress import Advance, Silent
 from tests import host, zoo
 from tests.record_runs import PROJECT, RECORDINGS, RUNS
-from tests.unit.recorded import NAMES, result
+from tests.unit.recorded import NAMES, copy, result
 
 PATIENCE = 10.0
 WELL = Outcome(exit_code=0, limit_mechanism="cgroup v2", isolation="bubblewrap", emulator="QEMU 7.2", seconds=1.0)
 NOWHERE = Path("/nonexistent")
+SHIPPED = load_calibrations(PROJECT / "calibration")
 
 
 def no_builder() -> ImageBuilder:
@@ -45,8 +48,8 @@ def model_of(name: str, folder: Path) -> Path:
     return path
 
 
-def replay(model: Path, run_dir: Path, *, device: str = "rpi4b") -> Any:
-    request = ProfileRequest(model=model, device=device, engine="replay")
+def replay(model: Path, run_dir: Path, *, device: str = "rpi4b", calibration: Path | None = None) -> Any:
+    request = ProfileRequest(model=model, device=device, engine="replay", calibration=calibration)
     return profile(request, run_dir, no_builder(), Guard(io.BytesIO()))
 
 
@@ -58,6 +61,63 @@ def test_a_recorded_run_is_judged_again(tmp_path: Path, name: str) -> None:
     before = sorted(path.stat().st_mtime_ns for path in (RUNS / name).rglob("*"))
     assert replay(model_of(name, tmp_path), RUNS / name) == result(name)
     assert sorted(path.stat().st_mtime_ns for path in (RUNS / name).rglob("*")) == before, "nothing is written"
+
+
+def slower(folder: Path) -> Path:
+    """A user's calibration with a shipped one's id, and twice its cycles."""
+    (shipped,) = (each for each in SHIPPED if each.id == "rpi4b/tflite-runtime-2.14.0-xnnpack-fp32-1t")
+    path = folder / "mine.json"
+    mine = shipped.model_copy(update={"cycles_per_slot": 2 * shipped.cycles_per_slot, "seconds_per_weight_byte": 0.0})
+    path.write_text(render_calibration(mine))
+    return path
+
+
+def test_a_named_calibration_takes_the_place_of_the_shipped_ones(tmp_path: Path) -> None:
+    mine = slower(tmp_path)
+    found = replay(model_of("calibrated", tmp_path), RUNS / "calibrated", calibration=mine).latency
+    before = result("calibrated").latency
+    assert 1.7 < found.mean.value / before.mean.value < 2.1
+    assert found.calibration.digest == digest(mine.read_bytes()) != before.calibration.digest
+    assert found.calibration.rows == ()
+    assert found.calibration.notes[0].startswith("named with --calibration")
+
+
+def test_a_kept_run_keeps_its_calibration(tmp_path: Path) -> None:
+    mine, kept = slower(tmp_path), copy("calibrated", tmp_path)
+    keep_calibration(kept, read_any_calibration(mine), "local")
+    again = replay(model_of("calibrated", tmp_path), kept)
+    assert again.latency == replay(model_of("calibrated", tmp_path), RUNS / "calibrated", calibration=mine).latency
+    (kept / rundir.CALIBRATION).write_text("{}")
+    with pytest.raises(DataFileError, match=r"calibration\.json: id"):
+        replay(model_of("calibrated", tmp_path), kept)
+
+
+def test_a_calibration_of_other_kernels_leaves_only_counts(tmp_path: Path) -> None:
+    name = "rpi4b/ai-edge-litert-2.3.0-ruy-fp32-4t"
+    path = PROJECT / "calibration" / f"{name}.json"
+    found = replay(model_of("calibrated", tmp_path), RUNS / "calibrated", calibration=path).latency
+    assert found.calibration is None
+    assert f"--calibration {name} does not serve this run: no calibration is for xnnpack" in found.mean.unavailable
+    assert found.counts == result("calibrated").latency.counts
+
+
+def test_a_run_that_failed_says_so_and_blames_no_calibration(tmp_path: Path) -> None:
+    found = replay(model_of("out_of_memory", tmp_path), RUNS / "out_of_memory", calibration=slower(tmp_path)).latency
+    assert found.mean.unavailable == "the model did not run to its end"
+
+
+def test_measured_times_take_no_calibration(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the native engine counts nothing"):
+        keep_calibration(tmp_path, SHIPPED[0], "native")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("engine", ["replay", "local"])
+def test_a_microcontroller_takes_no_calibration_of_cores_with_linux(tmp_path: Path, engine: EngineName) -> None:
+    board = "nucleo-l4r5zi"
+    request = ProfileRequest(model=tmp_path / "m", device=board, engine=engine, calibration=slower(tmp_path))
+    with pytest.raises(UsageError, match="nucleo-l4r5zi is a microcontroller"):
+        profile(request, RUNS / "microcontroller", no_builder(), Guard(io.BytesIO()))
 
 
 @pytest.mark.parametrize("device", ["device_specs/rpi4b.toml", "./rpi4b.toml"])

@@ -63,6 +63,15 @@ def test_an_increase_beyond_what_is_allowed_fails(factor: float, status: str) ->
         assert verdict.fix
 
 
+def test_a_result_that_was_compared_before_has_only_the_last_answer() -> None:
+    given, limits = result("calibrated"), Thresholds(latency=0.05)
+    failed = against(slower(given, 2), given, limits)
+    assert failed.verdict.status == "not_ready"
+    again = against(failed, slower(given, 2), limits)
+    assert [each.status for each in again.checks if each.id == "regression"] == ["pass"]
+    assert again.verdict.status == "ready"
+
+
 def test_peak_memory() -> None:
     given = result("calibrated")
     memory = given.memory.model_copy(update={"peak_rss": times(given.memory.peak_rss, 1.2)})

@@ -121,7 +121,8 @@ def test_a_kept_run_gives_the_same_result_again(builder: ImageBuilder) -> None:
     assert folder is not None
     again = cache.result(folder, REQUEST)
     expected = result("ready")
-    assert again == expected.model_copy(update={"model": expected.model.model_copy(update={"path": str(MODEL)})})
+    named = expected.model.model_copy(update={"path": str(MODEL)})
+    assert again == expected.model_copy(update={"model": named, "cached": True})
     assert cache.find({**key, "code": "changed"}) is None
 
 
@@ -192,3 +193,29 @@ def test_they_can_be_removed(builder: ImageBuilder) -> None:
     assert size > 10_000
     assert cache.clear() == size
     assert (cache.find({"a": 1}), cache.size_bytes()) == (None, 0)
+
+
+def test_the_run_that_was_asked_for_least_recently_goes(
+    builder: ImageBuilder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sandbox.run_cache._MOST", 2)
+    cache, run = RunCache(builder.store), copy("missing_operator", tmp_path)
+    for number, name in enumerate("ab", start=1):
+        cache.keep({"name": name}, run)
+        folder = cache.find({"name": name})
+        assert folder is not None
+        os.utime(folder / "key.json", (number, number))
+    assert cache.find({"name": "a"}) is not None, "asked for just now"
+    cache.keep({"name": "c"}, run)
+    assert [name for name in "abc" if cache.find({"name": name})] == ["a", "c"]
+
+
+def test_a_run_that_something_killed_is_not_kept(builder: ImageBuilder, tmp_path: Path) -> None:
+    run = copy("missing_operator", tmp_path)
+    cache = RunCache(builder.store)
+    edit(run / "latency" / "outcome.json", lambda outcome: outcome.update(signal=9, exit_code=None))
+    cache.keep({"a": 1}, run)
+    assert cache.find({"a": 1}) is None
+    edit(run / "latency" / "outcome.json", lambda outcome: outcome.update(out_of_memory=True))
+    cache.keep({"a": 1}, run)
+    assert cache.find({"a": 1}) is not None, "the device's own limit is an answer"

@@ -29,7 +29,17 @@ def test_counts_are_what_the_plan_says(plan: CountPlan) -> None:
     assert counts.emulated_cpu == select_os(device, plan.os).emulated_cpu
 
 
-@pytest.mark.parametrize("text", ["[[counts]]\nid = 3\n", "[[counts", '[[counts]]\nid = "a"\nspeed = 1\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[counts]]\nid = 3\n",
+        "[[counts",
+        '[[counts]]\nid = "a"\nspeed = 1\n',
+        "counts = 3",
+        "lists = 3",
+        "[lists]\na = 3\n",
+    ],
+)
 def test_a_wrong_file_is_one_clear_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "suites.toml"
     path.write_text(text)

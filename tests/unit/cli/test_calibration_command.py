@@ -13,6 +13,7 @@ from sandbox.calibration import load_calibrations
 from sandbox.cli.main import app
 from sandbox.errors import DataFileError, UsageError
 from sandbox.microcontroller.latency import MicrocontrollerCalibration, load_fits
+from tests.unit.test_measurement import measurement
 
 FOLDER = Path(__file__).parents[3] / "calibration"
 
@@ -84,3 +85,35 @@ def test_check_finds_a_changed_number(tmp_path: Path) -> None:
 def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--dtype fp64"):
         output("measure", str(tmp_path / "mine.json"), "--device", "rpi4b", "--dtype", "fp64")
+
+
+def test_a_fit_of_one_s_own_is_not_written_over_the_shipped_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not written over the shipped ones") as caught:
+        output("fit", str(tmp_path / "mine.json"), "--device", "rpi4b")
+    assert caught.value.hint == "name a folder: --output DIR"
+
+
+def test_a_device_without_a_measured_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--device is of a measured board's file"):
+        output("fit", "--device", "rpi4b", "--output", str(tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_measured_file_without_models_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(measurement().model_copy(update={"timings": ()}).model_dump_json())
+    with pytest.raises(DataFileError, match=r"mine\.json: nothing was timed"):
+        output("fit", str(path), "--output", str(tmp_path / "made"))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "errors", "check", "fit"])
+def test_a_folder_that_is_none_is_refused(tmp_path: Path, command: str) -> None:
+    with pytest.raises(UsageError, match=r"--directory .*nothing is no folder"):
+        output(command, "--directory", str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("name", [".", "missing/mine.json"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be written"):
+        output("measure", str(tmp_path / name), "--device", "rpi4b")

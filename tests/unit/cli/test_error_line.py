@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import NoReturn
 
@@ -26,6 +27,11 @@ def test_control_characters_of_a_guest_are_shown_not_sent(
 ) -> None:
     end(UsageError("cannot be fed: \x1b[2Jü\r\x9b1m", hint="see --input\x07"), monkeypatch)
     assert capsys.readouterr().err == "edge-sandbox: cannot be fed: \\x1b[2Jü\\x0d\\x9b1m\n  next: see --input\\x07\n"
+
+
+def test_logged_command_lines_neither() -> None:
+    record = logging.LogRecord("sandbox.process", logging.DEBUG, "", 0, "$ %s", ("run a\x1b[2J.tflite",), None)
+    assert main._handler().format(record) == "sandbox.process: $ run a\\x1b[2J.tflite"
 
 
 def end(error: SandboxError, monkeypatch: pytest.MonkeyPatch) -> object:

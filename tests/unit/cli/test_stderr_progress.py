@@ -129,3 +129,15 @@ def test_a_warning_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = stderr(monkeypatch, live=False, quiet_seconds=600)
     StderrProgress().warn("little space is left")
     assert terminal.text == "warning: little space is left\n"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_model_s_name_moves_no_cursor(monkeypatch: pytest.MonkeyPatch, live: bool) -> None:
+    terminal = stderr(monkeypatch, live=live)
+    progress = StderrProgress()
+    with progress.task("running a\x1b[31m\x07"):
+        terminal.wait_for(lambda text: "running a" in text)
+    progress.warn("no b\x1b[31m")
+    assert "\x1b[31m" not in terminal.text
+    assert "\x07" not in terminal.text
+    assert "warning: no b\\x1b[31m\n" in terminal.text

@@ -57,6 +57,22 @@ def test_csv_reads_back() -> None:
     assert table[-1]["peak_bytes"] == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (" =1+1", "' =1+1"),
+        ("＝1+1", "'＝1+1"),  # a spreadsheet in Japanese takes it, too
+        ("-2", "'-2"),
+        ("\t=1", "\\x09=1"),
+        ("a\x1b[2J\x9b1m\u202e", "a\\x1b[2J\\x9b1m\\x202e"),
+    ],
+)
+def test_csv_gives_neither_a_spreadsheet_nor_a_terminal_anything_to_run(name: str, shown: str) -> None:
+    document = every_kind().model_copy(update={"cells": (cell(1, model=name),)})
+    text = compare_csv.render(document)
+    assert next(csv.DictReader(io.StringIO(text)))["model"] == shown
+
+
 def test_csv_gives_a_spreadsheet_no_formula() -> None:
     document = every_kind()
     formula = document.model_copy(update={"cells": (cell(1, model='=HYPERLINK("x")'),)})

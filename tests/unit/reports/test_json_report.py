@@ -10,6 +10,7 @@ import pytest
 from sandbox.reports import json as json_report
 from sandbox.result import Result
 from tests.unit.recorded import NAMES, result
+from tests.unit.reports.documents import hostile
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,3 +50,16 @@ def test_names_are_kept_as_they_are_and_control_characters_escaped() -> None:
     text = json_report.render(ready.model_copy(update={"ops": (op,)}))
     assert json.loads(text)["ops"][0]["name"] == 'Über\x1b[2J\n"</script>'
     assert "\x1b" not in text
+
+
+def test_a_terminal_finds_nothing_to_obey_in_it() -> None:
+    text = json_report.render(hostile())
+    assert {char for char in text if not char.isprintable()} == {"\n"}
+    assert Result.model_validate_json(text) == hostile(), "the value is the same"
+    name = "\x9b2J\U000e0001\u2028é漢"
+    ready = result("ready")
+    named = ready.model_copy(update={"device": ready.device.model_copy(update={"name": name})})
+    written = json_report.render(named)
+    assert "é漢" in written
+    assert written.isascii() is False
+    assert json.loads(written)["device"]["name"] == name
