@@ -9,9 +9,10 @@ import pytest
 from sandbox import process
 from sandbox.engines.base import EngineName
 from sandbox.microcontroller.board import EmulatorName
-from tests import browser, host
+from tests import browser, host, vm
 
 _BROWSER = "browser"
+_CGROUP_V2 = "cgroup-v2"
 _LEFT_OUT = pytest.StashKey[dict[str, str]]()
 
 
@@ -20,13 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require-engines",
         default="",
         metavar="NAMES",
-        help="what must work here, of local,docker,native,qemu-system,renode,browser: its tests fail, not skip",
+        help="what must work here, of local,docker,native,qemu-system,renode,browser,cgroup-v2: else its tests fail",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = {}
-    known = (*host.REAL, *host.EMULATORS, _BROWSER)
+    known = (*host.REAL, *host.EMULATORS, _BROWSER, _CGROUP_V2)
     unknown = _required(config) - set(known)
     if unknown:
         raise pytest.UsageError(f"--require-engines: no engine {', '.join(sorted(unknown))}; " + ", ".join(known))
@@ -48,6 +49,13 @@ def outside_programs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 def need_engine(config: pytest.Config, name: EngineName | EmulatorName) -> None:
     """Skip the test, with the reason, when this host cannot run the engine; fail it when the engine is required."""
     _need(config, name, host.left_out(name))
+
+
+def need_cgroup_v2(config: pytest.Config) -> None:
+    """Skip a test that boots a machine with cgroup v2 where this host has it; as `need_engine` where it cannot boot."""
+    if vm.host_has_cgroup_v2():
+        pytest.skip("this host has cgroup v2: the contract tests of its engines are on it already")
+    _need(config, _CGROUP_V2, vm.left_out())
 
 
 def _need(config: pytest.Config, name: str, reason: str | None) -> None:

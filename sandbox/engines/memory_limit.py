@@ -20,6 +20,8 @@ from .base import LARGEST_FILE_BYTES
 _CGROUP_NAME = "edge-sandbox"
 _OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _KERNEL = re.compile(r"^kernel (\d+)$", re.MULTILINE)
+_KERNEL_PARTS = re.compile(r"^(?:kernel_stack|pagetables|percpu|slab) (\d+)$", re.MULTILINE)
+"""Most of it, of kernels before 5.18, which do not tell the sum."""
 _ADVANCE_BYTES = 1 << 20
 """Room for charges that the kernel makes in advance."""
 EMULATOR_LAG_BYTES = 16 << 20
@@ -79,8 +81,9 @@ class MemoryLimit:
             return 0
         with contextlib.suppress(OSError, ValueError):
             return int((self.directory / "memory.kmem.usage_in_bytes").read_text())
-        found = _KERNEL.search(_read(self.directory / "memory.stat"))
-        return int(found[1]) if found else 0
+        stat = _read(self.directory / "memory.stat")
+        found = _KERNEL.search(stat)
+        return int(found[1]) if found else sum(map(int, _KERNEL_PARTS.findall(stat)))
 
     def close(self) -> None:
         """Remove the cgroup. Its processes are gone by now; the kernel may need a moment to notice."""

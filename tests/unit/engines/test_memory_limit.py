@@ -248,6 +248,7 @@ def test_launcher_joins_and_becomes_the_program(joined: bool, tmp_path: Path) ->
     [
         ("memory.kmem.usage_in_bytes", "700000\n", 700_000),
         ("memory.stat", "anon 5\nkernel 800000\nkernel_stack 16384\n", 800_000),
+        ("memory.stat", "anon 5\nkernel_stack 16384\npagetables 8192\npercpu 720\nslab 4096\nslab_x 7\n", 29_392),
         ("memory.stat", "cache 5\n", 0),
         ("memory.kmem.usage_in_bytes", "what\n", 0),
     ],
