@@ -35,7 +35,7 @@ from .result import (
     Runtime,
     Tool,
 )
-from .verdict import Failure, failure_checks, find_failure, judge, memory_check, parity_checks
+from .verdict import Failure, failure_checks, find_failure, judge, limit_kept, memory_check, parity_checks
 
 _NOT_EMULATED = "the native engine runs on this host's own core: instructions are counted under emulation only"
 _ENDED_EARLY = "the model did not run to its end"
@@ -94,7 +94,7 @@ def _result(run_dir: Path, record: RunRecord, calibration: Calibration | None) -
             record.device.memory_limit_bytes,
             failure,
             limit_source=record.device.memory_limit_source,
-            enforced=outcome.limit_mechanism not in {"watchdog", "none"},
+            enforced=limit_kept(outcome, record.device.memory_limit_bytes),
         ),
         *of_the_run,
         *parity_checks(compared, asked=record.parity),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import product
@@ -92,10 +92,14 @@ def with_batch(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], batch: 
     return found
 
 
-def _variants(request: ProfileRequest, sweep: Sweep, graph: ModelGraph) -> Iterator[ProfileRequest]:
+def _variants(request: ProfileRequest, sweep: Sweep, graph: ModelGraph) -> list[ProfileRequest]:
+    """Every combination once, also where the sweep names one several times."""
+    found: list[ProfileRequest] = []
     for threads, shapes, batch in product(sweep.threads, sweep.shapes, sweep.batches or (None,)):
         chosen = dict(shapes) if batch is None else with_batch(graph, shapes, batch)
-        yield replace(request, threads=threads, shapes=chosen)
+        wanted = replace(request, threads=threads, shapes=chosen)
+        found += [wanted] if wanted not in found else []
+    return found
 
 
 def _search(plan: Plan, progress: Progress) -> tuple[Variant, Failure | None, Outcome]:

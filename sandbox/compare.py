@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from .comparison import Cell, Comparison, Hardware, comparison
 from .device import DeviceSpec, load_device
@@ -61,7 +60,6 @@ class _Missing:
 
     number: int
     request: ProfileRequest
-    key: dict[str, Any]
 
 
 def compare(
@@ -72,18 +70,19 @@ def compare(
     ``fresh``: run all, and keep the new runs in place of the old. Raises `UsageError` and `DataFileError` for models
     and devices that cannot be read; and when no cell at all gave a result, what stopped the first.
     """
-    cache, requests = RunCache(builder.store), axes.requests(base)
+    cache = RunCache(builder.store)
     for model in dict.fromkeys(axes.models):
         read_model(model)
     devices = {name: _load(name) for name in axes.devices}
+    requests = [_of_its_kind(request, devices[request.device]) for request in axes.requests(base)]
     found: dict[int, Cell | SandboxError] = {}
     missing: list[_Missing] = []
     for number, request in enumerate(requests, start=1):
         try:
-            key = run_key(request, builder)
+            key = run_key(request, builder)  # refuses what cannot be run, also with ``fresh``
             kept = None if fresh else cache.find(key)
             if kept is None:
-                missing.append(_Missing(number=number, request=request, key=key))
+                missing.append(_Missing(number=number, request=request))
             else:
                 result = cache.result(kept, request)
                 found[number] = _cell(number, request, devices[request.device], result, cached=True)
@@ -101,6 +100,11 @@ def compare(
     return comparison(Tool(version=version("edge-sandbox")), cells)
 
 
+def _of_its_kind(request: ProfileRequest, device: Device) -> ProfileRequest:
+    """The request without what is only for microcontrollers, where the device is none."""
+    return request if isinstance(device, Microcontroller) else replace(request, tflm=None, renode=None)
+
+
 def _run_all(
     missing: list[_Missing], devices: Mapping[str, Device], cache: RunCache, builder: ImageBuilder, protector: Guard
 ) -> dict[int, Cell | SandboxError]:
@@ -114,7 +118,7 @@ def _run_all(
     def run(cell: _Missing) -> Cell:
         with _temporary(protector) as folder:
             result = profile(cell.request, folder, builder, protector, cancel)
-            cache.keep(cell.key, folder)
+            cache.keep(run_key(cell.request, builder), folder)
         return _cell(cell.number, cell.request, devices[cell.request.device], result, cached=False)
 
     with (

@@ -197,8 +197,8 @@ def summary(found: Compatibility) -> str:
     if counts["fallback"]:
         words = cost_words([finding for finding in found.operators if finding.status == "fallback"])
         parts.append(f"{counts['fallback']} in a slower kernel{f' ({words})' if words else ''}")
-    many = "" if len(found.operators) == 1 else "s"
-    return f"{len(found.operators)} operator{many}: {', '.join(parts)}"
+    operators = "1 operator" if len(found.operators) == 1 else f"{len(found.operators)} operators"
+    return f"{operators}: {', '.join(parts)}"
 
 
 def cost_words(findings: Sequence[OperatorFinding]) -> str:

@@ -10,7 +10,9 @@ from . import pipeline
 from .engines.guard import Guard
 from .errors import DataFileError, HostError
 from .image.build import ImageBuilder
+from .microcontroller.board import is_microcontroller
 from .plan import ProfileRequest
+from .resources import data_directory
 from .result import Result
 from .run_cache import RunCache, run_key
 
@@ -31,6 +33,8 @@ def profile(
     """
     if request.engine in {"replay", "renode"} or request.tflm is not None:
         return pipeline.profile(request, run_dir, builder, protector, cancel)
+    if request.calibration is not None and is_microcontroller(request.device, data_directory("device_specs")):
+        return pipeline.profile(request, run_dir, builder, protector, cancel)  # refuses it
     cache, key = RunCache(builder.store), run_key(request, builder)
     if key["options"]["engine"] == "native":
         return pipeline.profile(request, run_dir, builder, protector, cancel)
@@ -41,7 +45,7 @@ def profile(
     result = pipeline.profile(request, run_dir, builder, protector, cancel)
     if result.microcontroller is None or result.verdict.status != "unknown":  # unknown: this host could not run TFLM
         try:
-            cache.keep(key, run_dir)
+            cache.keep(run_key(request, builder), run_dir)
         except HostError as error:
             builder.progress.warn(f"the run is not kept: {error.message}")
     return result

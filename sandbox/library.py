@@ -43,6 +43,7 @@ def profile(
     delegates: bool = True,
     caches: bool = False,
     latency_budget: str | None = None,
+    calibration: Path | str | None = None,
     timeout: str = "10min",
     run_dir: Path | str | None = None,
     fresh: bool = False,
@@ -53,7 +54,8 @@ def profile(
 ) -> Result:
     """Run a model on an emulated device, as ``edge-sandbox profile`` does, and return the result document.
 
-    Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. The very same run is not made
+    Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. ``calibration``: the file of
+    your own board's, to use instead of the shipped ones. The very same run is not made
     twice, unless ``fresh``. ``run_dir``: where to keep a new run, or with ``engine="replay"`` the run to judge again.
     ``parity``: compare the outputs with this host's build and with reference kernels; ``parity_operators``: and name
     the first operator that departs; ``parity_reference``: right outputs, as .npz.
@@ -75,6 +77,7 @@ def profile(
         delegates=delegates,
         caches=caches,
         latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        calibration=None if calibration is None else Path(calibration),
         timeout_seconds=parse_duration(timeout),
     )
     if engine == "replay":

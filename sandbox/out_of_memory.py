@@ -8,6 +8,7 @@ from typing import Any
 
 from .engines.base import Outcome
 from .errors import UsageError
+from .last_words import last_raised
 from .metrics import Metric, Quantity, Unavailable
 from .profilers.last_seen import LastSeen
 from .record import Need, RunRecord
@@ -41,7 +42,10 @@ def explain(
     if failure is None or failure.check != "memory":
         return None
     error = report.get("error") if report else None
-    said = f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else outcome.stderr
+    raised = last_raised(outcome.stderr) if outcome.signal is None else None  # an abort is C++'s, whatever came before
+    if isinstance(error, dict):
+        raised = str(error.get("type")), str(error.get("message"))
+    said = ": ".join(raised) if raised else outcome.stderr[-_LONGEST:]
     phase = phases[-1][0] if phases else "start"
     if isinstance(error, dict) and not outcome.out_of_memory:
         phase = str(error.get("phase") or phase)

@@ -103,15 +103,6 @@ def profile(
 
     ``cancel``: set by another thread to end the run early; raises `Cancelled` then.
     """
-    if request.calibration is not None and (
-        has_record(run_dir)
-        if request.engine == "replay"
-        else is_microcontroller(request.device, data_directory("device_specs"))
-    ):
-        raise UsageError(
-            f"--calibration is for devices that run Linux, and {request.device} is a microcontroller",
-            hint="leave it out: edge-sandbox calibration list shows what serves microcontrollers",
-        )
     if request.engine == "replay":
         return microcontroller.replay(request, run_dir) if has_record(run_dir) else replay(request, run_dir)
     if is_microcontroller(request.device, data_directory("device_specs")):
@@ -299,7 +290,10 @@ def run_jobs(
 
 
 def replay(request: ProfileRequest, run_dir: Path) -> Result:
-    """The result of a recorded run folder, provided that it is of this model and device."""
+    """The result of a recorded run folder, provided that it is of this model and device.
+
+    A latency budget or calibration of ``request`` takes the place of the recorded one.
+    """
     record = rundir.read_record(run_dir)
     graph = read_model(request.model)
     for what, asked, recorded in (
@@ -310,6 +304,8 @@ def replay(request: ProfileRequest, run_dir: Path) -> Result:
             raise DataFileError(
                 f"{run_dir} was recorded for another {what}: {recorded}, not {asked}", hint="record it again"
             )
+    if request.latency_budget_seconds is not None:
+        record = record.model_copy(update={"latency_budget_seconds": request.latency_budget_seconds})
     return analyse(run_dir, record, _named_calibration(request))
 
 

@@ -23,11 +23,12 @@ from typing import Any
 
 from . import rundir
 from .analysis import analyse
+from .calibration import read_any_calibration
 from .device import DeviceSpec, load_device, select_os
 from .engines.memory_limit import limit_mechanism
 from .errors import DataFileError
 from .graph import ModelGraph, read_model
-from .image.build import ImageBuilder
+from .image.build import ImageBuilder, known_derived_lock
 from .image.emulator import host_architecture
 from .image.spec import load_lock
 from .image.store import Store, remove_tree
@@ -37,6 +38,7 @@ from .microcontroller.analysis import analyse as analyse_board
 from .microcontroller.board import Microcontroller, is_microcontroller
 from .microcontroller.record import has_record
 from .microcontroller.record import read_record as read_board_record
+from .microcontroller.tflm import files_in
 from .plan import ProfileRequest, choose_runtime
 from .record import ModelRecord
 from .resources import data_directory
@@ -45,8 +47,8 @@ from .result import Result
 _KEY = "key.json"
 _UNDECIDING = {"sources", "origin", "price"}
 """Of a device's spec: where its facts were read, and what it costs."""
-_ASKED_APART = {"model", "device", "mirror", "os", "runtime", "latency_budget_seconds"}
-"""Of a request: what the key names by content, and what decides nothing: a budget is asked of the numbers later."""
+_ASKED_APART = {"model", "device", "mirror", "os", "runtime", "latency_budget_seconds", "calibration"}
+"""Of a request: what the key names by content, and what decides nothing: budget and calibration judge the run later."""
 _LARGEST_FILE_BYTES = 64 << 20
 """As in `rundir`: what is larger is read by nobody."""
 _MOST = 1000
@@ -56,6 +58,7 @@ _MOST = 1000
 def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
     """All that decides what a run of ``request`` leaves behind, by name; files by sha256. Builds and runs nothing.
 
+    A runtime version that is not locked is known by its wheels only after a run: keep that run by the key of then.
     Raises `UsageError` and `DataFileError` for a model, device, image or runtime that cannot be run.
     """
     host = host_architecture()
@@ -63,22 +66,25 @@ def run_key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any]:
     if request.inputs not in {"random", "zeros"}:
         options["inputs"] = _sha256([Path(request.inputs)])
     if request.tflm is not None:
-        options["tflm"] = _sha256(_files(request.tflm))
+        options["tflm"] = _sha256(files_in(request.tflm))
     device: DeviceSpec | Microcontroller
     if is_microcontroller(request.device, data_directory("device_specs")):
         graph, device = microcontroller.read_request(request)
         image = microcontroller_host.IMAGE
         options["runtime"] = microcontroller_host.RUNTIME
+        lock = load_lock(image, builder.images)
     else:
         graph, device = read_model(request.model), load_device(request.device, data_directory("device_specs"))
         image = select_os(device, request.os).image
+        pinned = load_lock(image, builder.images)
         options["runtime"] = runtime_of(request, graph, image, builder)
+        lock = known_derived_lock(builder.store, pinned, *options["runtime"]) or pinned
         if request.engine == "auto":
             options["engine"] = "native" if host == "arm64" and request.isolated else "local"
     return {
         **_tool(builder.images),
         "emulators": [load_lock(f"emulator{kind}-{host}", builder.images).digest for kind in ("", "-system")],
-        "image": load_lock(image, builder.images).digest,
+        "image": lock.digest,
         "model": (graph.sha256, _sha256(graph.external_files)),
         "device": device.model_dump(mode="json", exclude=_UNDECIDING),
         "host": platform.uname()[1:] if options["engine"] == "native" else host,
@@ -115,6 +121,7 @@ class RunCache:
             return
         with self._store.fresh(self._folder(key)) as work:
             _copy_plain(run_dir, work)
+            (work / rundir.CALIBRATION).unlink(missing_ok=True)  # of the request that made the run, not of the run
             (work / _KEY).write_text(_canonical(key), encoding="utf-8")
         for folder in sorted(self.runs(), key=_asked_for)[:-_MOST]:
             remove_tree(folder)
@@ -126,7 +133,8 @@ class RunCache:
             found = analyse_board(folder, board_record.model_copy(update=_asked(board_record.model, request)))
         else:
             record = rundir.read_record(folder)
-            found = analyse(folder, record.model_copy(update=_asked(record.model, request)))
+            calibration = None if request.calibration is None else read_any_calibration(request.calibration)
+            found = analyse(folder, record.model_copy(update=_asked(record.model, request)), calibration)
         return found.model_copy(update={"cached": True})
 
     def runs(self) -> Iterator[Path]:

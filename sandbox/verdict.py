@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from . import parity
 from .engines.base import Outcome
+from .last_words import last_raised
 from .metrics import Metric, Quantity, Unavailable
 from .parity import Parity
 from .result import Check, CheckId, Verdict
@@ -91,7 +92,8 @@ _MESSAGES = (
     ),
     _Pattern(  # azure-iot-edge-cv-model-samples #1
         pattern=re.compile(
-            r"std::bad_alloc|MemoryError|Unable to allocate|Failed to allocate (?:tail )?memory|Arena size is too small"
+            r"std::bad_alloc|MemoryError|Unable to allocate|\[Errno 12\]|Failed to allocate (?:tail )?memory"
+            r"|Arena size is too small"
         ),
         check="memory",
         fix=_SMALLER,
@@ -141,16 +143,32 @@ def find_failure(
     if isinstance(error, dict):
         return _from_message(error)
     if outcome.signal is not None:
-        if outcome.signal == signal.SIGABRT and (known := _recognised("crash", phase, outcome.stderr)):
+        if outcome.signal == signal.SIGABRT and (known := _recognised("crash", phase, outcome.stderr[-_LONGEST:])):
             return known  # a C++ exception that nobody caught says on stderr what it was
         name = _signal_name(outcome.signal)
         check, fix = _SIGNAL_FIXES.get(outcome.signal, ("run", "see stderr.txt in the run folder"))
         what = "illegal instruction" if outcome.signal == signal.SIGILL else "crashed"
         return Failure(check=check, reason=f"{what} {where} ({name})", fix=fix)
     if outcome.exit_code != 0 or report is None:
+        raised = last_raised(outcome.stderr) if outcome.exit_code else None
+        if raised and (known := _recognised(raised[0], phase, raised[1])):
+            return known  # what ran out of memory, or never came to the runner, can write no report
         last = (outcome.stderr.strip().splitlines() or ["it wrote nothing to stderr"])[-1]
         return Failure(check="run", reason=f"ended with status {outcome.exit_code} {where}: {last}")
     return None
+
+
+def limit_kept(outcome: Outcome, limit_bytes: int) -> bool:
+    """Whether the guest never held more than the limit of what the kernel cannot drop.
+
+    The kernel sees to that; of a watchdog's run the readings tell, a moment between two of them by its upper bound.
+    """
+    if outcome.limit_mechanism != "watchdog":
+        return outcome.limit_mechanism != "none"
+    trace = outcome.memory
+    if trace.guest_own_bytes is None or trace.guest_peak_high_bytes is None or trace.guest_files_bytes is None:
+        return False
+    return max(trace.guest_own_bytes, trace.guest_peak_high_bytes - trace.guest_files_bytes) <= limit_bytes
 
 
 def memory_check(
@@ -164,7 +182,7 @@ def memory_check(
 ) -> Check:
     """Does the peak fit into what the device leaves? Judged by the upper end of the peak.
 
-    ``enforced``: the kernel kept the limit, so what lived through it fits, if only just.
+    ``enforced``: the limit was kept (`limit_kept`), so what lived through it fits, if only just.
     """
     limit = (
         available
@@ -244,15 +262,16 @@ def _recognised(kind: str, phase: str, text: str, cause: str = "") -> Failure | 
         if match:
             groups = [group or "?" for group in match.groups()]
             operator = groups[known.operator_group] if known.operator_group is not None else None
-            return Failure(check=known.check, reason=reason, fix=known.fix.format(*groups), missing_operator=operator)
+            fix = known.fix.format(*groups)
+            if known.check == "memory" and phase in _WITHOUT_MODEL:
+                fix = _BEFORE_MODEL
+            return Failure(check=known.check, reason=reason, fix=fix, missing_operator=operator)
     return None
 
 
 def _from_message(error: Mapping[str, Any]) -> Failure:
     phase, kind, message = (str(error.get(key) or "") for key in ("phase", "type", "message"))
     known = _recognised(kind, phase, message, str(error.get("cause") or ""))
-    if known and known.check == "memory" and phase in _WITHOUT_MODEL:
-        known = replace(known, fix=_BEFORE_MODEL)
     return known or Failure(check="run", reason=_sentence(kind, phase, message))
 
 

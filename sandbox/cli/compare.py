@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sandbox.progress import Silent
+from sandbox.resources import data_directory
 from sandbox.units import parse_duration, parse_size
 
 from .common import (
@@ -24,15 +25,18 @@ from .common import (
     wants_colour,
     write_report,
 )
+from .firmware import tflm_folder
 from .options import (
     EngineOption,
     FreshOption,
     LatencyBudgetOption,
     MemoryOption,
     OutputOption,
+    RenodeOption,
     ReserveOption,
     ShapeOption,
     SwapOption,
+    TflmOption,
     TimeoutOption,
 )
 from .stderr_progress import StderrProgress
@@ -72,6 +76,8 @@ def compare(
     shape: ShapeOption = None,
     timeout: TimeoutOption = "10min",
     latency_budget: LatencyBudgetOption = None,
+    renode: RenodeOption = None,
+    tflm: TflmOption = None,
     any_: Annotated[
         bool, typer.Option("--any", help="Exit code 0 when at least one is ready. Default: when all are.")
     ] = False,
@@ -104,6 +110,8 @@ def compare(
         shapes=dict(parse_shape(text) for text in shape or []),
         timeout_seconds=parse_duration(timeout),
         latency_budget_seconds=parse_duration(latency_budget) if latency_budget else None,
+        tflm=_tflm(device, tflm, engine),
+        renode=renode,
     )
     axes = Axes(
         models=tuple(models),
@@ -119,6 +127,14 @@ def compare(
         document = run_compare(base, axes, builder, protector, fresh=fresh)
     write_report(_render(document, format_, output), output)
     raise typer.Exit(exit_code(document, any_is_enough=any_))
+
+
+def _tflm(devices: Sequence[str], given: Path | None, engine: EngineChoice) -> Path | None:
+    """As `tflm_folder` has it for the first microcontroller, which then holds for all of them."""
+    from sandbox.microcontroller.board import is_microcontroller  # noqa: PLC0415
+
+    boards = [device for device in devices if is_microcontroller(device, data_directory("device_specs"))]
+    return tflm_folder((boards or devices)[0], given, engine)
 
 
 def exit_code(document: Comparison, *, any_is_enough: bool) -> int:

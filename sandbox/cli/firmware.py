@@ -117,6 +117,8 @@ def tflm_folder(device: str, given: Path | None, engine: EngineChoice) -> Path |
 def _read_model(path: Path | None) -> bytes | None:
     if path is None:
         return None
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise DataFileError(f"{path} is not a regular file", hint="name a .tflite file")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -53,5 +53,12 @@ OperatorIncreaseOption = Annotated[
     str | None,
     typer.Option("--max-operator-increase", metavar="PERCENT", help="The same for any operator's instructions."),
 ]
+RenodeOption = Annotated[
+    str | None, typer.Option(metavar="PROGRAM|docker", help="Where Renode is. Default: on PATH, else its image.")
+]
+TflmOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Microcontrollers: TFLM's library and headers, to run on the core. Remembered."),
+]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Run also what was run before.")]
 OutputOption = Annotated[Path | None, typer.Option(help="Write the report to this file instead.")]

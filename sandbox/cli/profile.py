@@ -41,11 +41,13 @@ from .options import (
     OperatorIncreaseOption,
     OsOption,
     OutputOption,
+    RenodeOption,
     ReportOption,
     ReserveOption,
     RuntimeOption,
     ShapeOption,
     SwapOption,
+    TflmOption,
     ThreadsOption,
     TimeoutOption,
 )
@@ -117,15 +119,8 @@ def profile(
     end: Annotated[
         str | None, typer.Option(metavar="SYMBOL", help="With --firmware: count to here and stop. Default: bench_end.")
     ] = None,
-    renode: Annotated[
-        str | None, typer.Option(metavar="PROGRAM|docker", help="Where Renode is. Default: on PATH, else its image.")
-    ] = None,
-    tflm: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Microcontrollers: TFLM's library and headers, to run on the core. Remembered."
-        ),
-    ] = None,
+    renode: RenodeOption = None,
+    tflm: TflmOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command line; run none.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback acts
@@ -139,6 +134,8 @@ def profile(
     if firmware is not None:
         if dry_run:
             raise UsageError("--dry-run shows the plan of a model's profile", hint="leave it away with --firmware")
+        if calibration is not None:
+            raise UsageError("--calibration is for a model's profile", hint="leave it away with --firmware")
         profile_firmware(
             firmware,
             model=model,

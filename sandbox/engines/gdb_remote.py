@@ -20,8 +20,11 @@ _CHUNK_BYTES = 1900
 """In hexadecimal it must fit into the stub's packets of 4096 characters."""
 _REPLY_SECONDS = 30.0
 _XPSR = 25
+_SHUT_DOWN = "03"
+"""The stub's signal for a machine that has shut down: SIGQUIT."""
 _REFUSED = "F-1,d"
 """EACCES: a program in an emulator gets at no file of this host."""
+_STR_R1_AT_R0 = bytes.fromhex("0160")
 _MRS_R0_PSP = bytes.fromhex("eff30980")
 
 
@@ -29,8 +32,9 @@ _MRS_R0_PSP = bytes.fromhex("eff30980")
 class Stop:
     """Why the program does not run any more."""
 
-    kind: Literal["breakpoint", "ended", "gone", "asked"]
-    """``ended``: by semihosting's exit call; ``gone``: QEMU itself ended; ``asked``: `GdbRemote.go` was told to."""
+    kind: Literal["breakpoint", "ended", "gone", "asked", "reset"]
+    """``ended``: by semihosting's exit call; ``gone``: QEMU itself ended; ``asked``: `GdbRemote.go` was told to;
+    ``reset``: the program reset the machine, which has stopped (QEMU's -no-reboot -no-shutdown)."""
     status: int | None = None
 
 
@@ -80,6 +84,10 @@ class GdbRemote:
         """Flags; the lowest nine bits are the exception that is being handled."""
         return self.register(_XPSR)
 
+    def set_thumb_state(self) -> None:
+        """Set the T bit, without which a Cortex-M core faults at its first instruction."""
+        self.set_register(_XPSR, 1 << 24)
+
     def process_stack_pointer(self) -> int:
         """PSP, which this stub does not give: an instruction that reads it is lent to the program and taken back."""
         pc, r0 = self.register(15), self.register(0)
@@ -91,6 +99,21 @@ class GdbRemote:
         finally:
             self.write_memory(pc, there)
             self.set_register(0, r0)
+            self.set_register(15, pc)
+
+    def store_by_core(self, address: int, value: int) -> None:
+        """Write a register of the core's own, which this stub does not reach: the program is lent an instruction."""
+        pc, r0, r1 = self.register(15), self.register(0), self.register(1)
+        there = self.read_memory(pc, 2)
+        self.write_memory(pc, _STR_R1_AT_R0)
+        try:
+            self.set_register(0, address)
+            self.set_register(1, value)
+            self._ask("vCont;s")
+        finally:
+            self.write_memory(pc, there)
+            self.set_register(0, r0)
+            self.set_register(1, r1)
             self.set_register(15, pc)
 
     def set_breakpoint(self, address: int) -> None:
@@ -118,6 +141,8 @@ class GdbRemote:
                 self._send(self._file_call(packet[1:], write))
             elif packet[0] in "WX":
                 return Stop(kind="ended", status=int(packet[1:3], 16))
+            elif packet[0] in "ST" and packet[1:3] == _SHUT_DOWN:
+                return Stop(kind="reset")
             elif packet[0] in "ST":
                 return Stop(kind="asked" if asked else "breakpoint")
 

@@ -21,45 +21,16 @@ from pathlib import Path
 from sandbox import native, process
 from sandbox.errors import HostError, RunError
 from sandbox.image.emulator import Emulator, host_architecture
-from sandbox.microcontroller.board import Core, EmulatorName
+from sandbox.microcontroller.board import EmulatorName
 from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, PAINT, Ended, Fault, FirmwareJob, FirmwareRun, Stray
 
 from .base import Cancelled, Problem
 from .gdb_remote import GdbRemote, Stop
 from .guard import Guard
-from .semihosting import calls_in, serve
+from .qemu_machines import MACHINES, STARTS, lacking, machine_for, no_machine, present, traps_unaligned
+from .semihosting import Semihosting, calls_in
 
-_M, _K = 1 << 20, 1 << 10
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A board that QEMU 7.2 knows: its core, and (first address, bytes) of its memory, as ``info mtree`` lists it."""
-
-    core: Core
-    memory: tuple[tuple[int, int], ...]
-
-
-MACHINES: Mapping[str, Machine] = {
-    "microbit": Machine("cortex-m0", ((0, 256 * _K), (0x2000_0000, 16 * _K))),
-    "stm32vldiscovery": Machine("cortex-m3", ((0x0800_0000, 128 * _K), (0, 128 * _K), (0x2000_0000, 8 * _K))),
-    "lm3s6965evb": Machine("cortex-m3", ((0, 256 * _K), (0x2000_0000, 64 * _K))),
-    "netduino2": Machine("cortex-m3", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 128 * _K))),
-    "mps2-an385": Machine("cortex-m3", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
-    "netduinoplus2": Machine("cortex-m4", ((0x0800_0000, _M), (0, _M), (0x2000_0000, 192 * _K))),
-    "mps2-an386": Machine("cortex-m4", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x2100_0000, 16 * _M))),
-    "mps2-an500": Machine("cortex-m7", ((0, 4 * _M), (0x2000_0000, 4 * _M), (0x6000_0000, 16 * _M))),
-    "mps2-an505": Machine(
-        "cortex-m33", ((0x1000_0000, 4 * _M), (0x3800_0000, 4 * _M), (0x3000_0000, 128 * _K), (0x8000_0000, 16 * _M))
-    ),
-    "mps3-an547": Machine(
-        "cortex-m55", ((0, 512 * _K), (0x2000_0000, 512 * _K), (0x2100_0000, 4 * _M), (0x6000_0000, 256 * _M))
-    ),
-}
-
-_STARTS: Mapping[str, int] = {"mps2-an505": 0x1000_0000}
-"""Where the core looks for its vector table, if not at 0."""
-
+_VTOR, _CCR, _UNALIGN_TRP = 0xE000_ED08, 0xE000_ED14, 1 << 3
 _PROBE_HEADER = struct.Struct("<8sQQQII")
 _STRAY, _PASS = struct.Struct("<IIIIQ"), struct.Struct("<QQ")
 _MOST_STRAYS, _MOST_PASSES = 32, 16384
@@ -84,18 +55,18 @@ class QemuSystemEngine:
 
     def refusal(self, job: FirmwareJob) -> str | None:
         """See `FirmwareEngine.refusal`."""
-        return None if machine_for(job) else _refusal(job)
+        return None if machine_for(job) else no_machine(job)
 
     def command(self, job: FirmwareJob, files: Path) -> tuple[str, ...]:
         """The command line that `run` uses; ``files`` is the folder of its socket."""
         machine = machine_for(job)
         if machine is None:
-            raise HostError(_refusal(job), hint="use --engine renode")
+            raise HostError(no_machine(job), hint="use --engine renode")
         probe = [f"out={job.run_dir / 'probe'}", *(f"mark={address:x}" for address in job.marks.values())]
         probe += [f"allow={s.start:x}-{s.end:x}{'' if s.writable else '-r'}" for s in job.allowed]
         plugin = ",".join(part.replace(",", ",,") for part in (str(native.probe(host_architecture())), *probe))
         words = [*self._emulator.program("qemu-system-arm"), "-machine", machine, "-nographic", "-monitor", "none"]
-        words += ["-no-reboot", "-S", "-icount", f"shift={_ICOUNT_SHIFT},sleep=off", "-plugin", plugin]
+        words += ["-no-reboot", "-no-shutdown", "-S", "-icount", f"shift={_ICOUNT_SHIFT},sleep=off", "-plugin", plugin]
         words += ["-chardev", f"socket,id=gdb,server=on,wait=off,path={_quoted(files / 'gdb')}", "-gdb", "chardev:gdb"]
         words += ["-semihosting-config", "enable=on,target=gdb"]
         for number in range(3):
@@ -133,7 +104,7 @@ class QemuSystemEngine:
         words = _text(job.run_dir / "stderr.txt")
         lockup = _LOCKUP.search(words) if found.stop.kind == "gone" else None
         registers = {int(number): int(value, 16) for number, value in _DUMPED.findall(words)} if lockup else {}
-        counted = _read_probe(job)
+        counted = _read_probe(job, found.lent)
         fault, pc = found.fault, found.pc if found.pc is not None else registers.get(15)
         if lockup and 13 in registers:
             fault = Fault(
@@ -148,8 +119,8 @@ class QemuSystemEngine:
         machine = machine_for(job) or job.emulation.model
         differs = job.emulation.differs
         if machine != job.emulation.model:
-            stands = f"QEMU's {machine} stands for the board, not its {job.emulation.model}: it has memory where this "
-            differs = (f"{stands}program lies", *differs)
+            stands = f"QEMU's {machine} ({MACHINES[machine].core}) stands for the board, not {job.emulation.model}: "
+            differs = (f"{stands}it has memory where this program lies", *differs)
         passes = counted.passes
         if found.at_end and counted.instructions is not None:  # the core stopped before the plugin saw the last mark
             passes += tuple((n, counted.instructions) for n, address in job.marks.items() if address == job.stop_at)
@@ -169,37 +140,10 @@ class QemuSystemEngine:
             machine=machine,
             differs=differs,
             seconds=seconds,
+            exception=found.exception,
+            lacks=lacking(job, machine),
             words=lockup[1] if lockup else words.strip() if found.stop.kind == "gone" else "",
         )
-
-
-def machine_for(job: FirmwareJob) -> str | None:
-    """The machine that the board's spec names, or another one of the same core, in which the whole program has a place.
-
-    None when there is none.
-    """
-    named = MACHINES.get(job.emulation.model)
-    others = [name for name, machine in MACHINES.items() if named and machine.core == named.core]
-    return next((name for name in (job.emulation.model, *others) if name in MACHINES and _holds(name, job)), None)
-
-
-def _holds(name: str, job: FirmwareJob) -> bool:
-    memory = MACHINES[name].memory
-    wanted = [(s.address, s.size_bytes) for s in job.firmware.segments]
-    wanted += [(s.stored_at, len(s.data)) for s in job.firmware.segments if s.data]
-    wanted += [(job.firmware.initial_stack - 4, 4)]
-    wanted += [(address, len(data)) for address, data in (job.loads or {}).items()]
-    return all(any(first <= at and at + size <= first + room for first, room in memory) for at, size in wanted)
-
-
-def _refusal(job: FirmwareJob) -> str:
-    core = MACHINES[job.emulation.model].core if job.emulation.model in MACHINES else job.board.cpu.core
-    places = {address & ~0xFFF for s in job.firmware.segments for address in (s.address, s.stored_at)}
-    return (
-        f"QEMU 7.2 has no machine with a {core} and memory for this program, which lies at "
-        f"{', '.join(f'{place:#010x}' for place in sorted(places))} with its stack below "
-        f"{job.firmware.initial_stack:#010x}"
-    )
 
 
 class _Watch:
@@ -226,8 +170,11 @@ class _Found:
     stop: Stop
     at_end: bool = False
     fault: Fault | None = None
+    exception: int = 0
     pc: int | None = None
     ram: Mapping[int, bytes] | None = None
+    lent: int = 0
+    """Instructions that were not the program's."""
 
     def ended(self, watch: _Watch) -> Ended:
         if self.fault is not None:
@@ -236,6 +183,8 @@ class _Found:
             return "stop"
         if self.stop.kind == "ended":
             return "exit"
+        if self.stop.kind == "reset":
+            return "reset"
         if self.stop.kind == "asked":
             return "flood" if watch.flooded else "timeout"
         return "abort"
@@ -246,36 +195,39 @@ class _Session:
 
     def __init__(self, job: FirmwareJob, remote: GdbRemote, watch: _Watch) -> None:
         self._job, self._remote, self._watch = job, remote, watch
+        self._machine = machine_for(job) or job.emulation.model
+        self._lent = 0
+        self._painted = present(self._machine, job.painted)
 
     def run(self) -> _Found:
         job, remote = self._job, self._remote
         self._paint()
         self._start()
-        calls = set(calls_in(job.firmware))
+        calls, semihosting = set(calls_in(job.firmware)), Semihosting(remote, self._watch.printed)
         for address in {*job.firmware.handlers.values(), *calls, *([] if job.stop_at is None else [job.stop_at])}:
             remote.set_breakpoint(address)
         while True:
             stop = remote.go(go_on=self._watch.go_on, write=self._watch.printed.extend)
             if stop.kind in {"ended", "gone"}:
-                return _Found(stop)
+                return _Found(stop, lent=self._lent)
             pc, exception = remote.register(15), remote.xpsr() & 0x1FF
-            found = _Found(stop, pc=pc)
+            found = _Found(stop, pc=pc, exception=exception, lent=self._lent)
             if 3 <= exception <= 7 and (pc in job.firmware.handlers.values() or stop.kind == "asked"):
                 found.fault = self._fault(exception, entered=pc in job.firmware.handlers.values())
             found.at_end = pc == job.stop_at
-            if found.fault or found.at_end or stop.kind == "asked":
+            if found.fault or found.at_end or stop.kind in {"asked", "reset"}:
                 found.ram = self._dump()
                 return found
             if pc not in calls:
                 remote.step()
-            elif (status := serve(remote, self._watch.printed)) is not None:
+            elif (status := semihosting.serve()) is not None:
                 found.stop, found.ram = Stop(kind="ended", status=status), self._dump()
                 return found
 
     def _paint(self) -> None:
         loaded = [(s.stored_at, s.stored_at + len(s.data)) for s in self._job.firmware.segments if s.data]
         loaded += [(at, at + len(data)) for at, data in (self._job.loads or {}).items()]
-        for span in self._job.painted:
+        for span in self._painted:
             at = span.start
             for first, end in sorted((first, end) for first, end in loaded if first < span.end and end > span.start):
                 self._remote.write_memory(at, bytes([PAINT]) * max(0, first - at))
@@ -283,16 +235,22 @@ class _Session:
             self._remote.write_memory(at, bytes([PAINT]) * max(0, span.end - at))
 
     def _start(self) -> None:
-        """A table that is not where the core looks for it: the boot loader that starts such a program is not here."""
-        firmware = self._job.firmware
-        name = machine_for(self._job) or ""
-        if self._remote.read_memory(_STARTS.get(name, 0), 8) != self._remote.read_memory(firmware.vectors, 8):
-            self._remote.write_memory(0xE000ED08, firmware.vectors.to_bytes(4, "little"))
-            self._remote.set_register(13, firmware.initial_stack)
-            self._remote.set_register(15, firmware.reset)
+        """What a boot loader would do for such a program, and what makes a larger core fault as the board's does."""
+        firmware, remote = self._job.firmware, self._remote
+        if remote.read_memory(STARTS.get(self._machine, 0), 8) != remote.read_memory(firmware.vectors, 8):
+            remote.set_register(13, firmware.initial_stack)
+            remote.set_register(15, firmware.reset)
+            remote.set_thumb_state()  # reset took it from a table that is not there
+            self._set(_VTOR, firmware.vectors)
+        if traps_unaligned(self._job, self._machine):
+            self._set(_CCR, remote.read_word(_CCR) | _UNALIGN_TRP)
+
+    def _set(self, register: int, value: int) -> None:
+        self._remote.store_by_core(register, value)
+        self._lent += 1
 
     def _dump(self) -> Mapping[int, bytes]:
-        return {span.start: self._remote.read_memory(span.start, span.end - span.start) for span in self._job.painted}
+        return {span.start: self._remote.read_memory(span.start, span.end - span.start) for span in self._painted}
 
     def _fault(self, exception: int, *, entered: bool) -> Fault:
         remote = self._remote
@@ -330,8 +288,8 @@ class _Counted:
     block: int | None
 
 
-def _read_probe(job: FirmwareJob) -> _Counted:
-    """images/probe/probe.c has the layout."""
+def _read_probe(job: FirmwareJob, lent: int) -> _Counted:
+    """images/probe/probe.c has the layout; ``lent`` instructions of the start do not count."""
     try:
         content = (job.run_dir / "probe").read_bytes()
         magic, instructions, passes, _other, strays, block = _PROBE_HEADER.unpack_from(content)
@@ -345,8 +303,8 @@ def _read_probe(job: FirmwareJob) -> _Counted:
         found.append(Stray(pc=pc, address=address, size_bytes=size, store=bool(store), times=times))
     at += _MOST_STRAYS * _STRAY.size
     kept = [_PASS.unpack_from(content, at + index * _PASS.size) for index in range(min(passes, _MOST_PASSES))]
-    marks = tuple((names[mark], count) for count, mark in kept)
-    return _Counted(instructions, marks, max(0, passes - _MOST_PASSES), tuple(found), block)
+    marks = tuple((names[mark], count - lent) for count, mark in kept)
+    return _Counted(instructions - lent, marks, max(0, passes - _MOST_PASSES), tuple(found), block)
 
 
 def _console(job: FirmwareJob, printed: bytes) -> str:

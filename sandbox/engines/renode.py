@@ -22,6 +22,7 @@ from sandbox.microcontroller.job import LARGEST_CONSOLE_BYTES, Ended, Fault, Fir
 from .base import Cancelled, Problem
 from .guard import Guard
 from .renode_script import LAST_WORD, Log, memory, platform, read_log, script
+from .semihosting import signed
 
 DOCKER_IMAGE = "antmicro/renode"
 OLDEST = (1, 15)
@@ -33,7 +34,7 @@ _SLOWEST = 20.0
 _START_SECONDS = 60.0
 _LARGEST_LOG_BYTES = 64 << 20
 _READ_BYTES = 1 << 20
-_FRAME_WORDS = 8
+_UNSEEN = "what the program prints by semihosting is not seen: this Renode would give it files of this host with it"
 
 
 class RenodeEngine:
@@ -83,10 +84,28 @@ class RenodeEngine:
     def run(self, job: FirmwareJob, cancel: threading.Event) -> FirmwareRun:
         """See `FirmwareEngine.run`."""
         started = time.monotonic()
-        container = f"edge-sandbox-renode-{uuid.uuid4().hex[:12]}"
-        self._write_files(job)
-        log_file = job.run_dir / "renode.log"
         deadline = started + _START_SECONDS + _SLOWEST * job.timeout_seconds
+        ended, log, flooded = self._attempt(job, cancel, deadline, console=True)
+        console = not log.platform_refused
+        if not console:
+            ended, log, flooded = self._attempt(job, cancel, deadline, console=False)
+        if log.error is not None:
+            raise RunError(
+                f"Renode refused a command: {log.error}", hint="see renode.log in the run folder (--run-dir)"
+            )
+        if ended == "ended" and not log.finished and log.abort is None:
+            raise RunError(
+                "Renode ended in the middle of its script", hint="see renode.log in the run folder (--run-dir)"
+            )
+        return self._outcome(job, log, console=console, flooded=flooded, seconds=time.monotonic() - started)
+
+    def _attempt(
+        self, job: FirmwareJob, cancel: threading.Event, deadline: float, *, console: bool
+    ) -> tuple[str, Log, bool]:
+        """(how `process.wait` ended, the log, whether it was a flood) of one Renode. Raises `Cancelled`."""
+        container = f"edge-sandbox-renode-{uuid.uuid4().hex[:12]}"
+        self._write_files(job, console=console)
+        log_file = job.run_dir / "renode.log"
         with contextlib.ExitStack() as stack:
             printed = stack.enter_context(log_file.open("wb"))
             if self._in_docker():
@@ -101,22 +120,15 @@ class RenodeEngine:
             process.stop(running)
         if cancel.is_set():
             raise Cancelled
-        log = read_log(_read(log_file, _LARGEST_LOG_BYTES))
-        if log.error is not None:
-            raise RunError(
-                f"Renode refused a command: {log.error}", hint="see renode.log in the run folder (--run-dir)"
-            )
-        if ended == "ended" and not log.finished and log.abort is None:
-            raise RunError(
-                "Renode ended in the middle of its script", hint="see renode.log in the run folder (--run-dir)"
-            )
-        return self._outcome(job, log, flooded=watch.flooded, seconds=time.monotonic() - started)
+        return ended, read_log(_read(log_file, _LARGEST_LOG_BYTES)), watch.flooded
 
-    def _outcome(self, job: FirmwareJob, log: Log, *, flooded: bool, seconds: float) -> FirmwareRun:
+    def _outcome(self, job: FirmwareJob, log: Log, *, console: bool, flooded: bool, seconds: float) -> FirmwareRun:
         ram = _ram(job) if log.finished else None
         fault = _fault(job, log, ram)
         status = _status(log, ram)
         differs = job.emulation.differs
+        if not console:
+            differs = (*differs, _UNSEEN)
         if log.unmodelled:
             differs = (
                 *differs,
@@ -139,12 +151,12 @@ class RenodeEngine:
             words=log.abort or "",
         )
 
-    def _write_files(self, job: FirmwareJob) -> None:
+    def _write_files(self, job: FirmwareJob, *, console: bool) -> None:
         folder = job.run_dir
         elf = folder / "firmware.elf"
         shutil.copyfile(job.firmware.path, elf)
-        (folder / "board.repl").write_text(platform(job))
-        (folder / "run.resc").write_text(script(job, folder, elf))
+        (folder / "board.repl").write_text(platform(job, console=console))
+        (folder / "run.resc").write_text(script(job, folder, elf, console=console))
         for number, data in enumerate((job.loads or {}).values()):
             (folder / f"load{number}.bin").write_bytes(data)
 
@@ -230,7 +242,8 @@ def _status(log: Log, ram: Mapping[int, bytes] | None) -> int | None:
     call, argument = log.exit_call
     if call == 0x18:
         return 0 if argument == 0x20026 else 1
-    return _word(ram, argument + 4) if _word(ram, argument) == 0x20026 else 1
+    status = _word(ram, argument + 4) if _word(ram, argument) == 0x20026 else 1
+    return None if status is None else signed(status)
 
 
 def _fault(job: FirmwareJob, log: Log, ram: Mapping[int, bytes] | None) -> Fault | None:

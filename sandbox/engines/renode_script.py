@@ -38,8 +38,12 @@ _VALUE = re.compile(r"^0x([0-9A-Fa-f]+)$", re.MULTILINE)
 _SIZES = {"Byte": 1, "Word": 2, "DoubleWord": 4, "QuadWord": 8}
 
 
-def platform(job: FirmwareJob) -> str:
-    """The board as Renode's platform description: core, timers, memory of the true sizes, and guards beside the RAM."""
+def platform(job: FirmwareJob, *, console: bool = True) -> str:
+    """The board as Renode's platform description: core, timers, memory of the true sizes, and guards beside the RAM.
+
+    ``console``: with a UART for semihosting at the core, as Renode up to 1.16.1 has it. Its sources of August 2026 have
+    a handler of files there (SemihostingHandler.cs), which would give the program this host's.
+    """
     cpu, clock = job.board.cpu, job.board.cpu.clock_hz
     lines = [
         "nvic: IRQControllers.NVIC @ sysbus 0xE000E000",
@@ -51,7 +55,7 @@ def platform(job: FirmwareJob) -> str:
         f"    PerformanceInMips: {max(1, round(cpu.clock_hz / 1e6))}",
         "dwt: Miscellaneous.DWT @ sysbus 0xE0001000",
         f"    frequency: {clock}",
-        "console: UART.SemihostingUart @ cpu",
+        *(["console: UART.SemihostingUart @ cpu"] if console else []),
     ]
     for number, span in enumerate(memory(job)):
         lines += [
@@ -95,10 +99,11 @@ def guards(job: FirmwareJob) -> Iterator[Span]:
             yield Span(start=span.end, end=above)
 
 
-def script(job: FirmwareJob, folder: Path, elf: Path) -> str:
-    """The monitor's commands of one run; its files are in ``folder``."""
+def script(job: FirmwareJob, folder: Path, elf: Path, *, console: bool = True) -> str:
+    """The monitor's commands of one run; its files are in ``folder``. ``console`` as in `platform`."""
     lines = ["using sysbus", 'mach create "m"', f"machine LoadPlatformDescription {_path(folder / 'board.repl')}"]
-    lines += ["logLevel 2", f"console CreateFileBackend {_path(folder / 'console.txt')} true"]
+    lines += ["logLevel 2"]
+    lines += [f"console CreateFileBackend {_path(folder / 'console.txt')} true"] if console else []
     for number, span in enumerate(memory(job)):
         for painted in job.painted:
             if span.start <= painted.start and painted.end <= span.end:
@@ -110,7 +115,7 @@ def script(job: FirmwareJob, folder: Path, elf: Path) -> str:
     lines += [f"cpu VectorTableOffset {job.firmware.vectors:#x}"]
     lines += [f'emulation SetGlobalQuantum "{QUANTUM_SECONDS}"', "emulation SetAdvanceImmediately true"]
     lines += [f"cpu AddHook {address:#x} {_quoted(code)}" for address, code in hooks(job)]
-    lines += [f'emulation RunFor "{job.timeout_seconds:g}"', f'echo "{RESULT}"']
+    lines += [f'emulation RunFor "{_seconds(job.timeout_seconds)}"', f'echo "{RESULT}"']
     lines += ["cpu ExecutedInstructions", "cpu PC"]
     lines += [f"sysbus ReadDoubleWord {address:#x}" for address in (0xE000ED28, 0xE000ED2C, 0xE000ED34, 0xE000ED38)]
     for number, span in enumerate(memory(job)):
@@ -137,6 +142,8 @@ def hooks(job: FirmwareJob) -> Iterator[tuple[int, str]]:
 class Log:
     """What the log of a run says."""
 
+    platform_refused: bool
+    """The platform description could not be loaded."""
     finished: bool
     """Our last word was reached: without it nothing else is to be trusted."""
     error: str | None
@@ -168,6 +175,7 @@ def read_log(text: str) -> Log:
     fault, exit_call = _FAULT.search(text), _EXIT.search(text)
     strays, unmodelled = _strays(text)
     return Log(
+        platform_refused=error is not None and ("LoadPlatform" in error[1] or error[1].startswith("Error E")),
         finished=f"\n{LAST_WORD}" in after,
         error=error[1].strip() if error else None,
         abort=abort[1].strip() if abort else None,
@@ -216,6 +224,11 @@ def _number(text: str) -> int:
         return int(text.rstrip("L,;"), 0)
     except ValueError:
         return 0
+
+
+def _seconds(time: float) -> str:
+    """Without an exponent, which the monitor does not read."""
+    return f"{time:.6f}".rstrip("0").rstrip(".")
 
 
 def _path(path: Path) -> str:

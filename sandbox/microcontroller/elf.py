@@ -10,6 +10,7 @@ import bisect
 import hashlib
 import io
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ ARCHITECTURES: Mapping[int, str] = {
     11: "v6-M", 12: "v6S-M", 10: "v7", 13: "v7E-M", 16: "v8-M.base", 17: "v8-M.main", 21: "v8.1-M.main"
 }  # fmt: skip
 """Tag_CPU_arch. 10 is v7 of every profile; Tag_CPU_arch_profile says which."""
+_PROFILES: Mapping[int, str] = {ord("A"): "Arm application core", ord("R"): "Arm real-time core"}
+_MOVABLE = "a position-independent program or a shared library, without addresses of its own: link it without -pie"
 _MAPPING_SYMBOL = re.compile(r"\$[adtx](\.|$)")
 _MOST_SYMBOLS, _MOST_SEGMENTS = 100_000, 64
 
@@ -107,6 +110,13 @@ class Firmware:
                 return f"{symbol.name}+{offset:#x}" if offset else symbol.name
         return f"{address:#010x}"
 
+    def bytes_at(self, address: int, count: int) -> bytes:
+        """What the load image has there: fewer where it ends."""
+        for segment in self.segments:
+            if 0 <= address - segment.address < len(segment.data):
+                return segment.data[address - segment.address :][:count]
+        return b""
+
     @property
     def _functions(self) -> tuple[Symbol, ...]:
         return tuple(symbol for symbol in self.symbols if symbol.kind == "function")
@@ -115,8 +125,11 @@ class Firmware:
 def read_firmware(path: Path) -> Firmware:
     """Read a file. Raises `DataFileError` for what is no program of a Cortex-M core."""
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise DataFileError(f"{path} has {path.stat().st_size} bytes: no microcontroller's program", hint=_ADVICE)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, a device never end
+            raise DataFileError(f"{path} is not a regular file", hint=_ADVICE)
+        if status.st_size > LARGEST_BYTES:
+            raise DataFileError(f"{path} has {status.st_size} bytes: no microcontroller's program", hint=_ADVICE)
         content = path.read_bytes()
     except OSError as error:
         raise DataFileError(f"{path}: {error.strerror}", hint=_ADVICE) from error
@@ -134,6 +147,7 @@ def parse_firmware(content: bytes, path: Path) -> Firmware:
         _check_header(elf, path)
         segments = _segments(elf, len(content), path)
         attributes = build_attributes(elf)
+        _check_profile(attributes, path)
         sections = _sections(elf, segments)
         symbols = _symbols(elf)
         vectors = _find_vectors(elf, segments, path)
@@ -171,11 +185,23 @@ def _check_header(elf: ELFFile, path: Path) -> None:
     if elf.elfclass != 32 or not elf.little_endian or machine != "EM_ARM":
         bits = f"{elf.elfclass}-bit {'little' if elf.little_endian else 'big'}-endian"
         raise DataFileError(
-            f"{path} is for another core: {bits} {str(machine).removeprefix('EM_')}, not 32-bit ARM", hint=_ADVICE
+            f"{path} is for another core: {bits} {str(machine).removeprefix('EM_')}, not 32-bit little-endian ARM",
+            hint=_ADVICE,
         )
     if kind != "ET_EXEC":
-        what = {"ET_REL": "an object file that was not linked yet", "ET_DYN": "a shared library"}.get(kind, str(kind))
+        what = {"ET_REL": "an object file that was not linked yet", "ET_DYN": _MOVABLE, "ET_CORE": "a core dump"}.get(
+            kind, f"of the kind {kind}, no program"
+        )
         raise DataFileError(f"{path} is {what}", hint=_ADVICE)
+
+
+def _check_profile(attributes: Mapping[str, Any], path: Path) -> None:
+    """Tag_CPU_arch_profile: ``A``, ``R``, ``M`` or ``S``, for either of the first two; absent in old files."""
+    profile = _PROFILES.get(attributes.get("TAG_CPU_ARCH_PROFILE", 0))
+    if profile is not None:
+        cpu = attributes.get("TAG_CPU_NAME")
+        told = f" ({cpu})" if cpu else ""
+        raise DataFileError(f"{path} was compiled for an {profile}{told}, not for a Cortex-M core", hint=_ADVICE)
 
 
 def _segments(elf: ELFFile, available: int, path: Path) -> tuple[Segment, ...]:
@@ -237,17 +263,20 @@ def _sections(elf: ELFFile, segments: Sequence[Segment]) -> tuple[Section, ...]:
 def _symbols(elf: ELFFile) -> tuple[Symbol, ...]:
     table: Any = elf.get_section_by_name(".symtab")
     kinds: Mapping[str, Literal["function", "object", "label"]] = {"STT_FUNC": "function", "STT_OBJECT": "object"}
-    found = []
+    found: list[tuple[bool, Symbol]] = []
     for symbol in table.iter_symbols() if hasattr(table, "iter_symbols") else ():
         type_, where = symbol["st_info"]["type"], symbol["st_shndx"]
         known = type_ in {"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"} and where != "SHN_UNDEF"
         if known and symbol.name and not _MAPPING_SYMBOL.match(symbol.name):
             kind = kinds.get(type_, "label")
             address = symbol["st_value"] & ~1 if kind == "function" else symbol["st_value"]
-            found.append(Symbol(name=symbol.name, address=address, size_bytes=symbol["st_size"], kind=kind))
+            strong = symbol["st_info"]["bind"] != "STB_WEAK"
+            found.append((strong, Symbol(name=symbol.name, address=address, size_bytes=symbol["st_size"], kind=kind)))
         if len(found) == _MOST_SYMBOLS:
             break
-    return tuple(sorted(found, key=lambda one: (one.address, one.size_bytes, one.name)))
+    # Handlers are often weak aliases of one function: the last, which gives a place its name, is that function.
+    found.sort(key=lambda one: (one[1].address, one[1].size_bytes, one[0], one[1].name))
+    return tuple(symbol for _strong, symbol in found)
 
 
 def _find_vectors(elf: ELFFile, segments: Sequence[Segment], path: Path) -> tuple[int, tuple[int, ...]]:

@@ -26,8 +26,11 @@ _FPUS = ("none", "single", "double")
 
 _STACK_TOPS = ("__StackTop", "_estack", "__stack_top", "__stack_end__", "__initial_sp", "__INITIAL_SP", "_stack_top")
 _STACK_LIMITS = ("__StackLimit", "__stack_limit", "_sstack", "__stack_start__", "__STACK_LIMIT", "_stack_bottom")
-_STACK_SIZES = ("__stack_size__", "_Min_Stack_Size", "__STACK_SIZE", "__stack_size", "Stack_Size")
+_STACK_MINIMUM = "_Min_Stack_Size"
+"""STM32Cube's: the linker only checks that so much is free, and the stack may use all down to the heap."""
+_STACK_SIZES = ("__stack_size__", "__STACK_SIZE", "__stack_size", "Stack_Size")
 _HEAP_STARTS = ("__HeapBase", "__heap_start__", "__heap_start", "_sheap", "__end__", "_end", "end")
+_HEAP_SIZES = ("_Min_Heap_Size", "__heap_size__", "__HEAP_SIZE", "Heap_Size")
 _HEAP_ENDS = ("__HeapLimit", "__heap_end__", "__heap_end", "_eheap")
 _ARENA = re.compile(r"tensor_?arena|(?<![a-z])arena(?![a-z])", re.IGNORECASE)
 _SMALLEST_ARENA = 256
@@ -58,6 +61,8 @@ class Layout:
     outside: tuple[str, ...]
     """Sentences about sections in neither, or not wholly."""
     stack: Bounds | None
+    stack_minimum: int | None
+    """Bytes that the linker script keeps free for the stack, where it says no more than that."""
     heap: Bounds | None
     arena: Symbol | None
 
@@ -94,6 +99,7 @@ def layout(firmware: Firmware, board: Microcontroller) -> Layout:
         ram=tuple(ram),
         outside=tuple(outside),
         stack=_stack(firmware, board),
+        stack_minimum=firmware.value(_STACK_MINIMUM),
         heap=_heap(firmware, board),
         arena=_arena(firmware, board),
     )
@@ -113,6 +119,14 @@ def misfits(firmware: Firmware, board: Microcontroller) -> Iterator[str]:
     elif _FPUS.index(firmware.fpu) > _FPUS.index(cpu.fpu):
         has = "no FPU" if cpu.fpu == "none" else f"only a {cpu.fpu}-precision one"
         yield f"the program needs a {firmware.fpu}-precision FPU, and the {cpu.core} of {board.id} has {has}"
+
+
+def stack_outside(firmware: Firmware, board: Microcontroller) -> str | None:
+    """What is wrong with the initial stack pointer: the board has no RAM below it. None where it has."""
+    top = firmware.initial_stack
+    if any(span.writable and span.start <= top - 4 < span.end for span in memory_spans(board)):
+        return None
+    return f"the stack starts at {top:#010x}, below which {board.id} has no RAM"
 
 
 def memory_spans(board: Microcontroller) -> tuple[Span, ...]:
@@ -167,10 +181,13 @@ def _stack(firmware: Firmware, board: Microcontroller) -> Bounds | None:
 
 
 def _heap(firmware: Firmware, board: Microcontroller) -> Bounds | None:
-    start, end = firmware.value(*_HEAP_STARTS), firmware.value(*_HEAP_ENDS)
+    start, end, size = firmware.value(*_HEAP_STARTS), firmware.value(*_HEAP_ENDS), firmware.value(*_HEAP_SIZES)
+    source = "the linker's heap symbols"
+    if start is not None and end is None and size is not None:
+        end, source = start + size, "the linker's heap size"
     if start is None or end is None or end <= start or not _inside(start, end - start, board, "ram"):
         return None
-    return Bounds(start=start, end=end, source="the linker's heap symbols")
+    return Bounds(start=start, end=end, source=source)
 
 
 def _arena(firmware: Firmware, board: Microcontroller) -> Symbol | None:

@@ -65,7 +65,9 @@ class Reserved(_Frozen):
 class Finding(_Frozen):
     """Something that would not have gone well on the board."""
 
-    kind: Literal["fault", "stack overflow", "out of range", "write to flash", "lockup", "hang", "flood", "abort"]
+    kind: Literal[
+        "fault", "stack overflow", "out of range", "write to flash", "lockup", "hang", "flood", "abort", "reset"
+    ]
     place: str
     """Function and offset, or the address."""
     text: str
@@ -84,7 +86,7 @@ class Engine(_Frozen):
 class Run(_Frozen):
     """How the program went."""
 
-    ended: Literal["exit", "stop", "fault", "lockup", "timeout", "flood", "abort"]
+    ended: Literal["exit", "stop", "fault", "lockup", "timeout", "flood", "abort", "reset"]
     exit_code: int | None
     instructions: Quantity
     """From the begin symbol to the end symbol."""

@@ -17,7 +17,7 @@ from sandbox.units import format_count, format_size
 from .board import Emulation, Microcontroller
 from .elf import Firmware, Section
 from .findings import findings, not_modelled
-from .firmware import Bounds, Layout, layout, memory_spans, misfits, ram_spans
+from .firmware import Bounds, Layout, layout, memory_spans, misfits, ram_spans, stack_outside
 from .firmware_result import Engine, Finding, FirmwareResult, Part, Place, Program, Reserved, Run
 from .job import PAINT, FirmwareEngine, FirmwareJob, FirmwareRun
 
@@ -52,7 +52,7 @@ def profile_firmware(
     firmware, board = request.firmware, request.board
     placed = layout(firmware, board)
     marks = _marks(request)
-    checks = [*_abi(firmware, board), *_room(placed, board)]
+    checks = [*_abi(firmware, board), *_room(placed, firmware, board)]
     job = run = None
     if any(check.status == "fail" for check in checks):
         checks.append(Check(id="run", status="skipped", reason="what cannot start on the board was not run"))
@@ -81,7 +81,7 @@ def profile_firmware(
     found: tuple[Finding, ...] = ()
     if job is not None and run is not None:
         found = tuple(findings(job, run, placed.stack, used))
-        checks += _run_checks(job, run, found, placed.stack, used)
+        checks += _run_checks(job, run, found, placed, used)
     return FirmwareResult(
         tool=Tool(version=version("edge-sandbox")),
         device=Device(
@@ -174,27 +174,31 @@ def _abi(firmware: Firmware, board: Microcontroller) -> list[Check]:
     ]
 
 
-def _room(placed: Layout, board: Microcontroller) -> list[Check]:
+def _room(placed: Layout, firmware: Firmware, board: Microcontroller) -> list[Check]:
     checks = []
     flash_bytes = sum(flash.size_bytes for flash in board.flash)
+    fix = f"link with the memory map of {board.id}: see edge-sandbox devices show {board.id}"
     if placed.outside:
-        fix = f"link with the memory map of {board.id}: see edge-sandbox devices show {board.id}"
         reason = "; ".join(placed.outside[:3])
         if len(placed.outside) > 3:
             reason += f"; and {len(placed.outside) - 3} more"
-        checks.append(Check(id="flash", status="fail", reason=reason, fix=fix))
+        own = "; external memory that is soldered to your board belongs into a device spec of your own"
+        checks.append(Check(id="flash", status="fail", reason=reason, fix=fix + own))
     else:
         reason = f"{format_size(placed.flash_bytes)} of {format_size(flash_bytes)}"
         checks.append(Check(id="flash", status="pass", reason=reason))
+    wrong = stack_outside(firmware, board)
+    if wrong is not None:
+        return [*checks, Check(id="memory", status="fail", reason=wrong, fix=fix)]
     reason = f"{format_size(placed.ram_bytes)} of {format_size(board.ram_bytes)} before the program starts"
     checks.append(Check(id="memory", status="pass", reason=reason))
     return checks
 
 
 def _run_checks(
-    job: FirmwareJob, run: FirmwareRun, found: Sequence[Finding], stack: Bounds | None, used: int | None
+    job: FirmwareJob, run: FirmwareRun, found: Sequence[Finding], placed: Layout, used: int | None
 ) -> list[Check]:
-    checks = []
+    checks, stack, minimum = [], placed.stack, placed.stack_minimum
     if found:
         excuse = not_modelled(job, run)
         reason = "; ".join(finding.text for finding in found[:3])
@@ -204,7 +208,7 @@ def _run_checks(
                     id="run",
                     status="unknown",
                     reason=f"{reason}. {excuse}",
-                    fix="use another engine, or leave the peripheral out",
+                    fix=f"{_other_engine(job.board, job.emulation) or 'measure on the board'}, or leave that part out",
                 )
             ]
         fix = _FIXES[found[0].kind]
@@ -217,6 +221,9 @@ def _run_checks(
     if stack is not None and used is not None and not found and used > _MARGINAL_STACK * stack.size_bytes:
         reason = f"the stack used {used} of its {stack.size_bytes} bytes"
         checks.append(Check(id="memory", status="warn", reason=reason, fix="give the stack more room"))
+    elif minimum is not None and used is not None and not found and used > minimum:
+        reason = f"the stack used {used} bytes, and the linker script keeps only {minimum} free for it"
+        checks.append(Check(id="memory", status="warn", reason=reason, fix="raise _Min_Stack_Size, or a heap meets it"))
     return checks
 
 
@@ -230,6 +237,7 @@ _FIXES = {
     "for: the emulator has none",
     "flood": "look for a loop round a print",
     "abort": "see stderr.txt in the run folder (--run-dir)",
+    "reset": "see why it resets: a fault handler, a failed start, a boot loader; or name with --end where it may stop",
 }
 
 
@@ -284,7 +292,7 @@ def _stack(stack: Bounds | None, used: int | None, run: FirmwareRun | None) -> R
     elif run is None:
         touched = Unavailable(unavailable="the program was not run")
     else:
-        touched = Unavailable(unavailable="the RAM was gone when the core locked up")
+        touched = Unavailable(unavailable="the RAM was gone when the run ended")
     return Reserved(size=_bytes(stack.size_bytes, stack.source), used=touched, source=stack.source)
 
 

@@ -84,9 +84,9 @@ class Fault:
     """``stack_pointer`` is PSP: a task's own stack, of which the file does not say where it ends."""
 
 
-Ended = Literal["exit", "stop", "fault", "lockup", "timeout", "flood", "abort"]
+Ended = Literal["exit", "stop", "fault", "lockup", "timeout", "flood", "abort", "reset"]
 """``exit``: by semihosting; ``stop``: at `FirmwareJob.stop_at`; ``flood``: it printed without end; ``abort``: the
-emulator cannot go on, as when code is executed where there is no memory."""
+emulator cannot go on, as when code is executed where there is no memory; ``reset``: the program reset the core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,8 @@ class FirmwareRun:
     fault: Fault | None = None
     pc: int | None = None
     """Where it was in the end."""
+    exception: int = 0
+    """Number of the exception that was being handled in the end; 0 for none."""
     block: int | None = None
     """Start of the straight piece of code that ran last before that, or before the fault."""
     ram: Mapping[int, bytes] | None = None
@@ -114,6 +116,8 @@ class FirmwareRun:
     differs: tuple[str, ...]
     """What is different from the board."""
     seconds: float
+    lacks: str | None = None
+    """Instructions of the board's core that the emulator's has not."""
     words: str = ""
     """The emulator's own last words, where it failed."""
 

@@ -93,7 +93,13 @@ def replay(request: ProfileRequest, run_dir: Path) -> Result:
             raise DataFileError(
                 f"{run_dir} was recorded for another {what}: {recorded}, not {asked}", hint="record it again"
             )
-    return analyse(run_dir)
+    if request.calibration is not None:
+        raise UsageError(
+            f"--calibration is for Linux devices: {board} is a microcontroller", hint="leave --calibration away"
+        )
+    if request.latency_budget_seconds is not None:
+        record = record.model_copy(update={"latency_budget_seconds": request.latency_budget_seconds})
+    return analyse(run_dir, record)
 
 
 def read_request(request: ProfileRequest) -> tuple[ModelGraph, Microcontroller]:
@@ -106,6 +112,7 @@ def read_request(request: ProfileRequest) -> tuple[ModelGraph, Microcontroller]:
         ("--caches", request.caches),
         ("--no-delegates", not request.delegates),
         ("--shape", bool(request.shapes)),
+        ("--calibration", request.calibration is not None),
         ("--engine " + request.engine, request.engine in {"docker", "local"}),
         ("--runtime", request.runtime is not None and request.runtime.partition("@")[0] != host.RUNTIME),
     )

@@ -30,6 +30,8 @@ _WHERE = (
     "that holds it with its headers; see docs/howto/microcontroller.md"
 )
 _LARGEST_BYTES = 512 << 20
+_MOST_FOLDERS = 50_000
+_SUFFIXES = frozenset({".a", ".h", ".hpp", ".inc"})
 _REGISTER = re.compile(rb"(?<![A-Za-z_])_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev")
 _ADD = re.compile(r"TfLiteStatus Add(\w+)\(")
 _REGISTERS = re.compile(r"Register_\w+(?=\(\))")
@@ -75,8 +77,9 @@ class Library:
 def find_library(folder: Path, cpu: Cpu) -> Library:
     """The library in ``folder`` that the core can run. Raises `UsageError` for a folder that is none of TFLM's,
     `DataFileError` for one whose libraries cannot be used, with the reason for each."""
-    includes = _includes(folder)
-    archives = sorted(path for path in folder.rglob("*.a") if path.is_file())
+    files = files_in(folder)
+    includes = _includes(folder, files)
+    archives = [path for path in files if path.suffix == ".a"]
     if not archives:
         raise UsageError(f"--tflm {folder}: there is no static library (*.a) in it", hint=_WHERE)
     refused, found = [], []
@@ -118,9 +121,10 @@ def find_library(folder: Path, cpu: Cpu) -> Library:
 def libraries_in(folder: Path) -> tuple[str, ...]:
     """What each library in the folder is, for people. Raises `UsageError` for a folder without headers or libraries,
     `DataFileError` when all libraries are damaged or of other processors."""
-    _includes(folder)
+    files = files_in(folder)
+    _includes(folder, files)
     found, refused = [], []
-    for path in sorted(path for path in folder.rglob("*.a") if path.is_file()):
+    for path in (path for path in files if path.suffix == ".a"):
         read, name = _read(path), path.relative_to(folder)
         if isinstance(read, str):
             refused.append(f"{name}: {read}")
@@ -185,20 +189,40 @@ def _memory_file() -> Path:
     return config_directory() / "tflm.txt"
 
 
-def _includes(folder: Path) -> tuple[Path, ...]:
+def files_in(folder: Path) -> tuple[Path, ...]:
+    """Headers and libraries below the folder, in order, also behind links to folders. Raises `UsageError` for what is
+    no folder, or holds too much to be TFLM's."""
     if not folder.is_dir():
         raise UsageError(f"--tflm {folder} is no folder", hint=_WHERE)
+    found: list[Path] = []
+    waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (os.path.realpath(folder),))]
+    for parent, above in waiting:  # grows while it is gone through
+        for path, is_folder in sorted(_entries(parent)):
+            if is_folder:
+                real = os.path.realpath(path)
+                if real not in above:  # else a link leads back up
+                    waiting.append((path, (*above, real)))
+            elif path.is_file():
+                found.append(path)
+        if len(waiting) > _MOST_FOLDERS:
+            raise UsageError(f"--tflm {folder} holds more than {_MOST_FOLDERS} folders", hint=_WHERE)
+    return tuple(sorted(found))
+
+
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """Its headers and libraries, and (True) its folders."""
+    try:
+        there = [path for path in folder.iterdir() if path.name != ".git"]
+        return [(path, path.is_dir()) for path in there if path.is_dir() or path.suffix in _SUFFIXES]
+    except OSError:  # one that may not be read: what is missing is named later
+        return []
+
+
+def _includes(folder: Path, files: Sequence[Path]) -> tuple[Path, ...]:
     found = []
     for header in (_HEADER, *_OTHER_HEADERS):
-        name = Path(header).name
-        roots = sorted(
-            (
-                path.parents[len(Path(header).parts) - 1]
-                for path in folder.rglob(name)
-                if path.as_posix().endswith(f"/{header}")
-            ),
-            key=lambda root: len(root.parts),
-        )
+        places = (path for path in files if path.as_posix().endswith(f"/{header}"))
+        roots = sorted((path.parents[header.count("/")] for path in places), key=lambda root: len(root.parts))
         if not roots:
             raise UsageError(f"--tflm {folder}: the header {header} is not in it", hint=_WHERE)
         found.append(roots[0])

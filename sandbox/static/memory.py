@@ -12,6 +12,7 @@ from sandbox.graph import ModelGraph, read_dataflow
 from sandbox.graph.dataflow import Dataflow
 
 from .arena import Buffer, place
+from .initializers import packed_beside_originals
 from .lifetimes import InPlace, lifetimes, live_bytes
 from .workspace import Workspace, workspaces
 
@@ -97,26 +98,20 @@ def plan_for(
     graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], *, runtime: str, architecture: str, version: str = ""
 ) -> MemoryPlan:
     """The plan of a model fed with ``shapes`` for a runtime, the newest without ``version``. Raises `DataFileError`."""
-    return plan_memory(
-        graph,
-        read_dataflow(graph, shapes),
-        runtime=runtime,
-        pointer_bytes=4 if architecture == "armhf" else 8,
-        version=version,
-    )
+    return plan_memory(graph, read_dataflow(graph, shapes), runtime=runtime, architecture=architecture, version=version)
 
 
 def plan_memory(
-    graph: ModelGraph, flows: Sequence[Dataflow], *, runtime: str, pointer_bytes: int, version: str = ""
+    graph: ModelGraph, flows: Sequence[Dataflow], *, runtime: str, architecture: str, version: str = ""
 ) -> MemoryPlan:
-    """The plan of a model for a runtime; ``flows`` from `read_dataflow`, ``pointer_bytes`` of the guest."""
+    """The plan of a model for a runtime's build for ``architecture``; ``flows`` from `read_dataflow`."""
     main = flows[0]
     inputs, outputs = main.bytes_of(main.inputs), main.bytes_of(main.outputs)
     kept: list[Workspace] = []
     arenas: list[_Arena] = []
     for flow in flows:
         is_tflite = graph.format == "tflite"
-        extra = workspaces(flow, runtime, pointer_bytes=pointer_bytes, version=version) if is_tflite else ()
+        extra = workspaces(flow, runtime, architecture=architecture, version=version) if is_tflite else ()
         kept += [each for each in extra if not each.in_arena]
         found = _arena(flow, extra, _IN_PLACE[graph.format])
         if isinstance(found, str):
@@ -127,7 +122,7 @@ def plan_memory(
     activations = sum(
         arena.size_bytes for arena in arenas
     )  # every subgraph of a TFLite model keeps an arena of its own
-    parts = _tflite_parts(graph, kept) if graph.format == "tflite" else _onnx_parts(graph, main, activations)
+    parts = _tflite_parts(graph, kept) if graph.format == "tflite" else _onnx_parts(graph, main, activations, version)
     return MemoryPlan(
         inputs_bytes=inputs,
         outputs_bytes=outputs,
@@ -175,11 +170,22 @@ def _tflite_parts(graph: ModelGraph, kept: Sequence[Workspace]) -> tuple[Part, .
     )
 
 
-def _onnx_parts(graph: ModelGraph, main: Dataflow, activations: int) -> tuple[Part, ...]:
-    sizes = [value.size_bytes or 0 for value in main.values if value.constant]
+def _onnx_parts(graph: ModelGraph, main: Dataflow, activations: int, version: str) -> tuple[Part, ...]:
+    largest = max((value.size_bytes or 0 for value in main.values if value.constant), default=0)
+    packed = packed_beside_originals(main, version)
     return (
         Part(name="weights", size_bytes=graph.weights_bytes, source="tensors of the session"),
-        Part(name="largest weight", size_bytes=max(sizes, default=0), source="once more while it is packed"),
+        # One after the other: once the last weight is read, all are packed.
+        Part(
+            name="largest weight",
+            size_bytes=largest if largest > packed else 0,
+            source="once more while it is read or packed",
+        ),
+        Part(
+            name="packed weights",
+            size_bytes=packed if largest <= packed else 0,
+            source="MLAS's copies for matrix products; the originals' place stays in ONNX Runtime's arena",
+        ),
         Part(
             name="activations again",
             size_bytes=activations,

@@ -22,7 +22,7 @@ def traffic(flow: Dataflow, l2_bytes: int | None) -> Traffic | None:
     known = [size for size in moved if size is not None]
     if l2_bytes is None or len(known) < len(moved):
         return None
-    own = workspaces(flow, _OWN_KERNELS, pointer_bytes=8)
+    own = workspaces(flow, _OWN_KERNELS, architecture="arm64")
     return Traffic(
         activation_bytes=sum(known),
         im2col_bytes=sum(each.size_bytes for each in own if each.kind == "im2col"),

@@ -17,8 +17,12 @@ from .gemmlowp import Product, workspace_bytes
 _XNNPACK_DTYPES: Mapping[str, frozenset[str]] = {
     # The default delegate of tflite-runtime's wheels takes no quantised operator: these run in ruy and gemmlowp.
     "tflite-runtime": frozenset({"float32"}),
-    "ai-edge-litert": frozenset({"float32", "int8"}),
+    "ai-edge-litert": frozenset({"float32", "int8", "uint8"}),
 }
+_WITHOUT_XNNPACK = "armhf"
+"""Its wheels of tflite-runtime hold no XNNPACK, only the place where it would be asked for
+(tensorflow/lite/tflite_with_xnnpack_optional.cc), which finds none: floats run in TFLite's own kernels."""
+_POINTER_BYTES = 8
 _PACKED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 _TILE_PIXELS = 4
 """Output pixels that XNNPACK's convolutions for Arm compute at a time, at least (``mr`` of its microkernels)."""
@@ -43,9 +47,9 @@ class Workspace:
     unpacked weights, which live as long as the step, and gemm blocks, which all steps share."""
 
 
-def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int, version: str = "") -> tuple[Workspace, ...]:
+def workspaces(flow: Dataflow, runtime: str, *, architecture: str, version: str = "") -> tuple[Workspace, ...]:
     """What the operators of a TFLite graph need besides, with that runtime's kernels on one thread."""
-    delegated = _XNNPACK_DTYPES.get(runtime, frozenset())
+    delegated = frozenset() if architecture == _WITHOUT_XNNPACK else _XNNPACK_DTYPES.get(runtime, frozenset())
     found: list[Workspace] = []
     for number, step in enumerate(flow.steps):
         operands = [flow.values[position] for position in step.inputs if position != LEFT_OUT]
@@ -53,7 +57,7 @@ def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int, version: str
             continue
         output = flow.values[step.outputs[0]]
         if step.type in _PACKED and output.dtype in delegated:
-            needs = _by_xnnpack(step, operands, output, pointer_bytes)
+            needs = _by_xnnpack(step, operands, output)
             found += [Workspace(step=number, kind=kind, size_bytes=size, in_arena=False) for kind, size in needs]
         else:
             needs = _by_own_kernels(step, operands, output)
@@ -64,7 +68,7 @@ def workspaces(flow: Dataflow, runtime: str, *, pointer_bytes: int, version: str
     return tuple(found)
 
 
-def _by_xnnpack(step: Step, operands: list[Value], output: Value, pointer_bytes: int) -> Iterator[tuple[Kind, int]]:
+def _by_xnnpack(step: Step, operands: list[Value], output: Value) -> Iterator[tuple[Kind, int]]:
     """XNNPACK copies weights into the order of its kernels (XNNPACK/src/packing.c), and keeps a pointer to every row
     of input that a convolution's window touches (src/indirection.c)."""
     constants = [value.size_bytes or 0 for value in operands if value.constant]
@@ -75,12 +79,12 @@ def _by_xnnpack(step: Step, operands: list[Value], output: Value, pointer_bytes:
     _batch, height, width, _channels = output.shape
     if step.type == "CONV_2D" and (prod(window) > 1 or max(step.strides, default=1) > 1):
         pixels = -(-height * width // _TILE_PIXELS) * _TILE_PIXELS
-        yield "indirection buffer", pixels * prod(window) * pointer_bytes
+        yield "indirection buffer", pixels * prod(window) * _POINTER_BYTES
     elif step.type == "DEPTHWISE_CONV_2D":
         # Neighbouring windows share their columns unless they are dilated.
         shift = window[1] if max(step.dilations, default=1) > 1 else min(max(step.strides, default=1), window[1])
         row = prod(window) + (width - 1) * shift * window[0]
-        yield "indirection buffer", height * row * pointer_bytes
+        yield "indirection buffer", height * row * _POINTER_BYTES
 
 
 def _by_own_kernels(step: Step, operands: list[Value], output: Value) -> Iterator[tuple[Kind, int]]:

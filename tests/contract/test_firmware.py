@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.engines.base import Cancelled
 from sandbox.engines.guard import Guard
-from sandbox.microcontroller.board import Core, EmulatorName, Microcontroller
+from sandbox.microcontroller.board import Core, Cpu, Emulation, EmulatorName, Microcontroller, Ram
 from sandbox.microcontroller.elf import read_firmware
 from sandbox.microcontroller.firmware_result import FirmwareResult
 from sandbox.microcontroller.firmware_run import FirmwareRequest, profile_firmware
@@ -34,7 +34,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     folder = tmp_path_factory.mktemp("firmware")
 
     def built(fate: str, made_up: Microcontroller) -> Path:
-        path = folder / f"{made_up.cpu.core}-{fate}.elf"
+        path = folder / f"{made_up.cpu.core}-{fate}-{made_up.flash[0].base:x}.elf"
         if path.exists():
             return path
         flash, ram = made_up.flash[0], made_up.ram[0]
@@ -236,6 +236,73 @@ def test_a_lockup_is_named(qemu: Bench) -> None:
     assert "main+0x" in text
     assert result.run is not None
     assert "unavailable" in result.run.ram_touched.model_dump()
+
+
+@pytest.mark.engine("qemu-system")
+@pytest.mark.parametrize(
+    ("fate", "kind", "words"),
+    [
+        ("RESET", "reset", "it reset the core in main+0x"),
+        ("BREAKPOINT", "fault", "breakpoint instruction without a debugger"),
+        ("CALL", "hang", ", handling SVCall"),
+    ],
+)
+def test_an_end_that_no_board_would_take_for_a_good_one(qemu: Bench, fate: str, kind: str, words: str) -> None:
+    found, text = only_finding(qemu.profile(fate, seconds=3 if fate == "CALL" else 20))
+    assert found == kind
+    assert words in text
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_program_behind_a_boot_loader_starts(qemu: Bench) -> None:
+    """Where the core looks for its vector table, there is none: the boot loader is not part of the file."""
+    made_up = board(flash=(0x0800_C000, 64 << 10))
+    result = qemu.profile("NONE", made_up=made_up)
+    assert result.run is not None
+    assert result.run.instructions.model_dump()["value"] == BETWEEN_SYMBOLS
+    usual = qemu.profile("NONE").run
+    assert usual is not None
+    assert result.run.all_instructions == usual.all_instructions, "what was lent to it is not counted"
+    kind, text = only_finding(qemu.profile("DIVIDE", made_up=made_up))
+    assert (kind, text.partition(" at ")[0]) == ("fault", "HardFault"), "its own table has the handler"
+
+
+@pytest.mark.engine("qemu-system")
+def test_newlib_learns_that_an_exit_has_a_status(qemu: Bench) -> None:
+    result = qemu.profile("FEATURES")
+    assert result.run is not None
+    assert (result.run.ended, result.run.exit_code, result.verdict.status) == ("exit", -2, "not_ready")
+
+
+@pytest.mark.engine("qemu-system")
+def test_a_larger_core_stands_for_a_small_one_and_faults_like_it(qemu: Bench) -> None:
+    emulator = (Emulation(engine="qemu-system", model="mps2-an385", differs=("a made-up board",)),)
+    cpu = Cpu(core="cortex-m0+", fpu="none", dsp=False, mve="none", clock_hz=64_000_000)
+    made_up = board(cpu=cpu, ram=(0x2000_0000, 144 << 10), emulator=emulator)
+    result = qemu.profile("NONE", made_up=made_up)
+    assert result.run is not None
+    assert result.run.instructions.model_dump()["value"] == BETWEEN_SYMBOLS
+    assert result.engine is not None
+    assert (result.engine.machine, result.verdict.status) == ("netduinoplus2", "ready")
+    assert result.engine.differs[0].startswith("QEMU's netduinoplus2 (cortex-m4) stands for the board")
+    assert only_finding(qemu.profile("UNALIGNED", made_up=made_up))[0] == "fault", "a Cortex-M0+ takes no such access"
+
+
+@pytest.mark.engine("qemu-system")
+def test_what_a_smaller_core_lacks_is_not_held_against_the_program(qemu: Bench) -> None:
+    """A Cortex-M7's program at STM32 addresses, where QEMU has only a Cortex-M4; the ITCM at 0 is its flash there."""
+    large = board_of("cortex-m7")
+    made_up = board(cpu=large.cpu, emulator=large.emulator)
+    made_up = made_up.model_copy(
+        update={"ram": (*made_up.ram, Ram(name="itcm", base=0, size_bytes=64 << 10, kind="itcm"))}
+    )
+    result = qemu.profile("NONE", made_up=made_up)
+    assert result.run is not None
+    assert result.run.instructions.model_dump()["value"] == BETWEEN_SYMBOLS
+    assert result.run.ram_touched.model_dump()["value"] == pytest.approx(4096 + 4 + 4 + 32, abs=64)
+    result = qemu.profile("DOUBLE", made_up=made_up)
+    assert result.verdict.status == "unknown"
+    assert "netduinoplus2 lacks instructions that the cortex-m7 has" in result.verdict.reasons[0]
 
 
 @pytest.mark.engine("qemu-system")

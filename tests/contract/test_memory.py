@@ -81,14 +81,15 @@ def test_a_known_pattern_reads_back(real: Subject, pattern: str) -> None:
 
 def test_a_fork_costs_what_it_writes(real: Subject) -> None:
     write = "ctypes.memset(ctypes.addressof(kept[1]), 2, {mib} << 20)"
-    code = f"kept = touch(40)\nif not os.fork():\n  {write}\ntime.sleep(0.6)\nos._exit(0)\n"
+    code = f"kept = touch(40)\nif not os.fork():\n  {write}\n  time.sleep(0.6)\n  os._exit(0)\nos.wait()\n"
     without, with_ = (seen(real, code.format(mib=mib)) for mib in (LEAST, LEAST + 24))
     assert peak(with_) - peak(without) == pytest.approx(24 * MIB, abs=EXACT)
 
 
 def test_memory_that_two_processes_share_counts_once(real: Subject) -> None:
-    code = "kept = mmap.mmap(-1, 48 << 20)\nview = ctypes.c_char.from_buffer(kept)\nos.fork()\n"
-    code += "ctypes.memset(ctypes.addressof(view), 1, {mib} << 20)\ntime.sleep(0.6)\nos._exit(0)\n"
+    code = "kept = mmap.mmap(-1, 48 << 20)\nview = ctypes.c_char.from_buffer(kept)\nchild = os.fork()\n"
+    code += "ctypes.memset(ctypes.addressof(view), 1, {mib} << 20)\n"
+    code += "if not child:\n  time.sleep(0.6)\n  os._exit(0)\nos.wait()\n"
     without, with_ = (seen(real, code.format(mib=mib)) for mib in (LEAST, LEAST + 20))
     assert peak(with_) - peak(without) == pytest.approx(20 * MIB, abs=EXACT)
     assert with_.guest_files_bytes == pytest.approx(without.guest_files_bytes, abs=EXACT)
@@ -127,3 +128,12 @@ def test_an_allocation_that_is_refused_is_told_by_who_refused_it(real: Subject, 
     found = explain(failure, outcome, report, (), read_record(RUNS / "out_of_memory"))
     assert found is not None, outcome.stderr
     assert found.kind == kind
+
+
+def test_a_guest_that_could_write_no_report_says_it_in_its_traceback(real: Subject) -> None:
+    outcome = real.run(real.python("try:\n  1 / 0\nfinally:\n  bytearray(1 << 62)", memory_limit_bytes=400 * MIB))
+    assert (outcome.exit_code, outcome.out_of_memory) == (1, False)
+    failure = find_failure(outcome, None, (), 400 * MIB)
+    found = explain(failure, outcome, None, (), read_record(RUNS / "out_of_memory"))
+    assert found is not None, outcome.stderr
+    assert found.kind == "MemoryError"

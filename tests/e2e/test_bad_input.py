@@ -131,6 +131,15 @@ def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "data"
 
 
+def test_calibrations_that_are_none(tmp_path: Path) -> None:
+    words = ("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--calibration")
+    path = tmp_path / "mine.json"
+    assert_refused(edge_sandbox(*words, path), 3, "No such file")
+    path.write_text('{"schema_version": 2}')
+    assert_refused(edge_sandbox(*words, path), 3, "mine.json: schema_version")
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.json"]
+
+
 def test_replay_of_what_is_no_run_folder(tmp_path: Path) -> None:
     done = edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "replay", "--run-dir", tmp_path)
     assert_refused(done, 3, "not a run folder")

@@ -50,6 +50,22 @@ def test_wrong_calls(arguments: tuple[str | Path, ...], code: int, words: str, t
     assert_refused(edge_sandbox("profile", *arguments, env=settings), code, words)
 
 
+@pytest.mark.subprocess
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--device", "rpi4b", "--tflm", "."), 2, "--tflm is for microcontrollers, and rpi4b is none"),
+        (("--device", BOARD, "--engine", "qemu-system"), 2, "no TFLM was named"),
+        (("--device", "nucleo-l4r5zi", "--device", BOARD, "--tflm", "empty"), 2, "micro_interpreter.h is not in it"),
+    ],
+)
+def test_wrong_comparisons(arguments: tuple[str, ...], code: int, words: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    settings = {"XDG_CONFIG_HOME": str(tmp_path), "EDGE_SANDBOX_TFLM": ""}
+    named = [str(tmp_path / word) if word == "empty" else word for word in arguments]
+    assert_refused(edge_sandbox("compare", EXAMPLE_TFLITE, *named, env=settings), code, words)
+
+
 @pytest.mark.engine("qemu-system")
 def test_no_renode_is_a_matter_of_the_host(tmp_path: Path) -> None:
     app = build_firmware("NONE", tmp_path / "app.elf")

@@ -109,6 +109,42 @@ int main(void)
         } open = {"/etc/passwd", 0, 11};
         end(semihosting(0x01, &open) == 0xFFFFFFFF ? 0 : 9);
     }
+#elif defined(FATE_FEATURES)
+    {
+        /* What newlib asks before it ends with a status: the magic of the file, then its one byte of features. */
+        char read[5] = "";
+        const struct {
+            const char *name;
+            uint32_t mode, length;
+        } open = {":semihosting-features", 0, 21};
+        const uint32_t handle = semihosting(0x01, &open);
+        const struct {
+            uint32_t handle;
+            char *to;
+            uint32_t size;
+        } magic = {handle, read, 4}, features = {handle, read + 4, 1}, seek = {handle, (char *)4, 0};
+        if (semihosting(0x0C, &handle) != 5 || semihosting(0x06, &magic) != 0 || semihosting(0x0A, &seek) != 0 ||
+            semihosting(0x06, &features) != 0 || semihosting(0x06, &features) != 1) {
+            end(9);
+        }
+        end(read[0] == 'S' && read[1] == 'H' && read[2] == 'F' && read[3] == 'B' && (read[4] & 1) ? -2 : 8);
+    }
+#elif defined(FATE_RESET)
+    *(volatile uint32_t *)0xE000ED0C = 0x05FA0004; /* AIRCR.SYSRESETREQ */
+    hang();
+#elif defined(FATE_BREAKPOINT)
+    __asm__ volatile("bkpt 0");
+#elif defined(FATE_CALL)
+    __asm__ volatile("svc 0");
+#elif defined(FATE_UNALIGNED)
+    {
+        uint32_t word; /* in assembly: the compiler would read it byte by byte */
+        __asm__ volatile("ldr %0, [%1]" : "=l"(word) : "l"(tensor_arena + 1));
+        end(word ? 5 : 0);
+    }
+#elif defined(FATE_DOUBLE)
+    *(volatile uint32_t *)0xE000ED88 |= 0xFu << 20;
+    __asm__ volatile("dsb\nisb\nvmov.f64 d0, #1.0\nvadd.f64 d0, d0, d0");
 #elif defined(FATE_PROCESS_STACK)
     __asm__ volatile("msr psp, %0\nmovs r0, #2\nmsr control, r0\nisb\nudf #0" ::"r"(tensor_arena + 512) : "r0");
 #endif
@@ -133,7 +169,16 @@ void HardFault_Handler(void)
     }
 }
 
+void Default_Handler(void)
+{
+    for (;;) {
+        __asm__ volatile("nop");
+    }
+}
+void SVC_Handler(void) __attribute__((weak, alias("Default_Handler")));
+
 __attribute__((section(".isr_vector"), used)) void *const vectors[16] = {
     &__StackTop,       Reset_Handler,     HardFault_Handler, HardFault_Handler,
-    HardFault_Handler, HardFault_Handler, HardFault_Handler,
+    HardFault_Handler, HardFault_Handler, HardFault_Handler, 0, 0, 0, 0,
+    SVC_Handler,
 };

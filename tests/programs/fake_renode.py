@@ -30,17 +30,27 @@ def main(way: str, arguments: list[str]) -> None:
     print("Renode is quitting")
 
 
+def refuse(way: str, line: str, folder: Path) -> None:
+    """Say what is wrong with the line, and end as Renode does: with status 0."""
+    word, loads = line.partition(" ")[0], "LoadPlatformDescription" in line
+    told = None
+    if way == "unknown-command" and word == "logLevel":
+        told = "No such command or device: logLevel\n(m) 03:19:35.9630 [INFO] m: Disposed."
+    if way == "missing-platform" and loads:
+        told = f"There was an error executing command '{line}'\nCould not find file '/nonexistent.repl'."
+    if way == "newer" and loads and "SemihostingUart @ cpu" in (folder / "board.repl").read_text():
+        told = f"There was an error executing command '{line}'\nError E28: No suitable register method was found."
+    if way == "newer" and word == "console":
+        told = "No such command or device: console"
+    if told is not None:
+        print(told)
+    if told is not None or (way == "ends-early" and "RunFor" in line):
+        sys.exit(0)
+
+
 def step(way: str, line: str) -> None:
     folder = Path(sys.argv[-1]).parent
-    word = line.partition(" ")[0]
-    if way == "unknown-command" and word == "logLevel":
-        print("No such command or device: logLevel\n(m) 03:19:35.9630 [INFO] m: Disposed.")
-        sys.exit(0)
-    if way == "missing-platform" and "LoadPlatformDescription" in line:
-        print(f"There was an error executing command '{line}'\nCould not find file '/nonexistent.repl'.")
-        sys.exit(0)
-    if way == "ends-early" and "RunFor" in line:
-        sys.exit(0)
+    refuse(way, line, folder)
     if "RunFor" in line:
         run(way)
     if line.startswith("echo"):

@@ -139,6 +139,11 @@ def test_every_combination_is_a_variant(find: Find) -> None:
     assert len(result.checks) == 4
 
 
+def test_what_a_sweep_names_twice_is_searched_once(find: Find) -> None:
+    result = find(Device(need=50 * MB), Sweep(threads=(1, 4, 1), batches=(2, 2)))
+    assert [variant.threads for variant in result.variants] == [1, 4]
+
+
 def test_batches(tmp_path: Path) -> None:
     path = tmp_path / "dynamic_batch.onnx"
     path.write_bytes(zoo.make(path.name))

@@ -167,6 +167,16 @@ def test_a_cell_that_cannot_be_run_is_a_cell_with_its_reason(
     assert [cell.runtime for cell in document.cells[2:]] == ["tflite-runtime@2.14.0", "tflite-runtime@2.11.0"]
 
 
+def test_tflm_is_for_the_microcontrollers_among_the_devices(
+    builder: ImageBuilder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran = use(monkeypatch)
+    base = replace(BASE, tflm=tmp_path, renode="docker")
+    compare(base, axes("rpi4b", "nucleo-l4r5zi"), builder, GUARD)
+    asked = {request.device: (request.tflm, request.renode) for request in ran.requests}
+    assert asked == {"rpi4b": (None, None), "nucleo-l4r5zi": (tmp_path, "docker")}
+
+
 @pytest.mark.parametrize("error", [HostError("no network"), DataFileError("damaged"), UsageError("no such thing")])
 def test_when_nothing_could_be_run_its_reason_is_the_end(
     builder: ImageBuilder, monkeypatch: pytest.MonkeyPatch, error: SandboxError

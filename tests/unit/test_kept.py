@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,20 @@ import pytest
 
 from sandbox import kept, pipeline, rundir
 from sandbox.analysis import analyse
+from sandbox.calibration import load_calibrations
 from sandbox.engines.guard import Guard
-from sandbox.errors import DataFileError, HostError
+from sandbox.errors import DataFileError, HostError, UsageError
+from sandbox.fit import render_calibration
 from sandbox.image.build import ImageBuilder
 from sandbox.image.store import Store
 from sandbox.microcontroller.analysis import analyse as analyse_board
+from sandbox.pipeline import keep_calibration
 from sandbox.plan import ProfileRequest
 from sandbox.progress import Silent
 from sandbox.reports import html, junit, markdown, terminal
 from sandbox.resources import data_directory
 from sandbox.result import Result
-from sandbox.run_cache import RunCache
+from sandbox.run_cache import RunCache, run_key
 from tests.record_runs import PROJECT, RUNS
 
 MODEL = PROJECT / "examples" / "mobilenet_v1_0.25_128_int8.tflite"
@@ -87,6 +91,37 @@ def test_a_budget_is_asked_of_the_kept_run(builder: ImageBuilder, tmp_path: Path
     profile(REQUEST, builder, tmp_path, stand_in)
     asked = profile(replace(REQUEST, latency_budget_seconds=1e-9), builder, tmp_path, stand_in)
     assert (asked.cached, asked.verdict.status) == (True, "not_ready")
+
+
+def test_a_calibration_is_of_the_request_and_not_of_the_kept_run(
+    builder: ImageBuilder, tmp_path: Path, stand_in: StandIn
+) -> None:
+    """Neither the file that made the run nor one that has changed since may answer for today's."""
+    stand_in.name = "calibrated"
+    (shipped,) = (
+        each
+        for each in load_calibrations(PROJECT / "calibration")
+        if each.id == "rpi4b/tflite-runtime-2.14.0-xnnpack-fp32-1t"
+    )
+    path = tmp_path / "mine.json"
+    asked = replace(REQUEST, calibration=path)
+    made = tmp_path / "made"
+    made.mkdir()
+    keep_calibration(made, shipped, "local")
+    key = run_key(asked, builder)
+    assert key == run_key(REQUEST, builder)
+    shutil.copytree(RUNS / "calibrated", made, dirs_exist_ok=True)
+    RunCache(builder.store).keep(key, made)
+    plain: Any = profile(REQUEST, builder, tmp_path, stand_in).latency
+    assert not any("--calibration" in note for note in plain.calibration.notes)
+    for factor in (2.0, 3.0):
+        path.write_text(render_calibration(shipped.model_copy(update={"interval": factor})))
+        found: Any = profile(asked, builder, tmp_path, stand_in).latency
+        assert found.mean.high == pytest.approx(plain.mean.value * math.exp(factor))
+    assert stand_in.runs == 0
+    path.write_text("{}")
+    profile(asked, builder, tmp_path, stand_in)
+    assert stand_in.runs == 1, "a damaged file is for the pipeline to refuse"
 
 
 @pytest.mark.parametrize(
@@ -163,3 +198,13 @@ def test_a_replay_asks_nothing_of_the_cache(builder: ImageBuilder, stand_in: Sta
     assert not profile(replace(REQUEST, engine="replay"), builder, tmp_path, stand_in).cached
     assert not list(RunCache(builder.store).runs())
     assert rundir.read_record(tmp_path / "run0").device.id == "rpi4b"
+
+
+def test_a_microcontroller_refuses_a_calibration_also_when_its_run_is_kept(
+    builder: ImageBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = replace(REQUEST, device="nucleo-l4r5zi")
+    monkeypatch.setattr(RunCache, "find", lambda *_given: RUNS / "microcontroller")
+    assert kept.profile(request, tmp_path, builder, GUARD).cached
+    with pytest.raises(UsageError, match="nucleo-l4r5zi is a microcontroller"):
+        kept.profile(replace(request, calibration=tmp_path / "mine.json"), tmp_path, builder, GUARD)

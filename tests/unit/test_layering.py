@@ -32,6 +32,7 @@ LAYERS = (
         "json_file",
         "isa",
         "known_versions",
+        "last_words",
     ),
     ("graph", "device_file", "device_errors", "image", "native", "zoo"),
     ("device", "microcontroller.board"),

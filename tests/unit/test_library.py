@@ -56,8 +56,13 @@ def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(kept, "profile", remember)
     monkeypatch.setattr("sandbox.library.guard", lambda: contextlib.nullcontext(Guard(io.BytesIO())))
-    profile(MODEL, "rpi4b", reserve="64M", swap=True, seed=3, delegates=False, caches=True, run_dir=tmp_path / "run")
+    profile(
+        *(MODEL, "rpi4b"),
+        reserve="64M", swap=True, seed=3, delegates=False, caches=True, calibration="mine.json",
+        run_dir=tmp_path / "run",
+    )  # fmt: skip
     (request,) = asked
+    assert request.calibration == Path("mine.json")
     assert (request.reserve_bytes, request.swap, request.seed) == (64 << 20, True, 3)
     assert (request.delegates, request.caches) == (False, True)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.engines.base import MemoryTrace, Outcome
 from sandbox.metrics import Metric, Quantity, Unavailable
 from sandbox.result import Check, CheckStatus
-from sandbox.verdict import Failure, memory_check
+from sandbox.verdict import Failure, limit_kept, memory_check
 
 
 def size(value: float, high: float | None = None) -> Metric:
@@ -82,3 +83,25 @@ def test_memory_of_a_run_that_failed() -> None:
 
 def test_memory_of_a_device_with_none() -> None:
     assert fits(size(5), size(0)).status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "own", "high", "kept"),
+    [
+        ("cgroup v2", 9999, 9999, True),
+        ("none", 100, 100, False),
+        ("watchdog", 1000, 2500, True),
+        ("watchdog", 1001, 2500, False),
+        ("watchdog", 900, 2501, False),
+        ("watchdog", None, 2500, False),
+        ("watchdog", 900, None, False),
+    ],
+)
+def test_a_watchdog_kept_the_limit_where_its_readings_say_so(
+    mechanism: str, own: int | None, high: int | None, kept: bool
+) -> None:
+    memory = MemoryTrace(guest_own_bytes=own, guest_peak_high_bytes=high, guest_files_bytes=1500)
+    outcome = Outcome(
+        exit_code=0, limit_mechanism=mechanism, isolation="bubblewrap", emulator=None, seconds=1.0, memory=memory
+    )
+    assert limit_kept(outcome, 1000) is kept

@@ -128,7 +128,39 @@ def test_what_was_raised(kind: str, message: str, expected: str, asked: float | 
 
 def test_a_crash_says_it_on_stderr() -> None:
     text = "terminate called after throwing an instance of 'std::bad_alloc'\n"
-    assert found(replace(RAISED, exit_code=None, signal=6, stderr=text)).kind == "bad_alloc"
+    for before in ("", "log\n" * 10_000, "Traceback (most recent call last):\nMemoryError\n"):
+        assert found(replace(RAISED, exit_code=None, signal=6, stderr=before + text)).kind == "bad_alloc"
+
+
+@pytest.mark.parametrize(
+    ("last", "expected", "asked"),
+    [
+        ("MemoryError", "MemoryError", None),
+        ("MemoryError: std::bad_alloc", "bad_alloc", None),
+        (
+            "numpy.core._exceptions._ArrayMemoryError: Unable to allocate 1.5 GiB for an array with shape (9,)",
+            "MemoryError",
+            1.5 * 2**30,
+        ),
+        ("onnxruntime.Fail: Failed to allocate memory for requested buffer of size 4096", "runtime", 4096),
+        ("OSError: [Errno 12] Cannot allocate memory", "runtime", None),
+    ],
+)
+def test_a_program_that_could_write_no_report_says_it_in_its_traceback(
+    last: str, expected: str, asked: float | None
+) -> None:
+    text = f'std::bad_alloc in a log\nTraceback (most recent call last):\n  File "runner.py", line 1\n{last}\n'
+    outcome = replace(RAISED, stderr=text)
+    one = found(outcome)
+    assert (one.kind, one.phase, None if asked is None else number(one.asked)) == (expected, "warmup", asked)
+    failure = find_failure(outcome, None, PHASES, None)
+    assert failure is not None
+    assert failure.reason.startswith(
+        f"{last.partition(':')[0].rpartition('.')[2].removeprefix('_Array')} during warmup: "
+    )
+    before = find_failure(outcome, None, (), None)
+    assert before is not None
+    assert "before any model is loaded" in (before.fix or "")
 
 
 def test_nothing_known_is_nothing_said() -> None:

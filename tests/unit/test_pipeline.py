@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -24,7 +24,7 @@ from sandbox.pipeline import Plan, choose_engine, keep_calibration, profile, run
 from sandbox.plan import ProfileRequest
 from sandbox.progress import Advance, Silent
 from tests import host, zoo
-from tests.record_runs import PROJECT, RECORDINGS, RUNS
+from tests.record_runs import MICROCONTROLLERS, PROJECT, RECORDINGS, RUNS
 from tests.unit.recorded import NAMES, copy, result
 
 PATIENCE = 10.0
@@ -40,7 +40,7 @@ def no_builder() -> ImageBuilder:
 
 def model_of(name: str, folder: Path) -> Path:
     """The model of a recorded run."""
-    model = RECORDINGS[name].model
+    model = {**RECORDINGS, **MICROCONTROLLERS}[name].model
     if model.startswith("examples/"):
         return PROJECT / model
     path = folder / model
@@ -63,6 +63,19 @@ def test_a_recorded_run_is_judged_again(tmp_path: Path, name: str) -> None:
     assert sorted(path.stat().st_mtime_ns for path in (RUNS / name).rglob("*")) == before, "nothing is written"
 
 
+@pytest.mark.parametrize(("name", "device"), [("calibrated", "rpi4b"), ("microcontroller", "nucleo-l4r5zi")])
+def test_a_budget_may_be_asked_of_a_recorded_run(tmp_path: Path, name: str, device: str) -> None:
+    request = ProfileRequest(
+        model=model_of(name, tmp_path),
+        device=device,
+        engine="replay",
+        latency_budget_seconds=1e-6,
+    )
+    found = profile(request, RUNS / name, no_builder(), Guard(io.BytesIO()))
+    assert [check.status for check in found.checks if check.id == "latency"] == ["fail"]
+    assert found.verdict.status == "not_ready"
+
+
 def slower(folder: Path) -> Path:
     """A user's calibration with a shipped one's id, and twice its cycles."""
     (shipped,) = (each for each in SHIPPED if each.id == "rpi4b/tflite-runtime-2.14.0-xnnpack-fp32-1t")
@@ -75,7 +88,7 @@ def slower(folder: Path) -> Path:
 def test_a_named_calibration_takes_the_place_of_the_shipped_ones(tmp_path: Path) -> None:
     mine = slower(tmp_path)
     found = replay(model_of("calibrated", tmp_path), RUNS / "calibrated", calibration=mine).latency
-    before = result("calibrated").latency
+    before: Any = result("calibrated").latency
     assert 1.7 < found.mean.value / before.mean.value < 2.1
     assert found.calibration.digest == digest(mine.read_bytes()) != before.calibration.digest
     assert found.calibration.rows == ()
@@ -112,11 +125,13 @@ def test_measured_times_take_no_calibration(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("engine", ["replay", "local"])
-def test_a_microcontroller_takes_no_calibration_of_cores_with_linux(tmp_path: Path, engine: EngineName) -> None:
-    board = "nucleo-l4r5zi"
-    request = ProfileRequest(model=tmp_path / "m", device=board, engine=engine, calibration=slower(tmp_path))
-    with pytest.raises(UsageError, match="nucleo-l4r5zi is a microcontroller"):
+@pytest.mark.parametrize("engine", ["replay", "auto"])
+def test_a_microcontroller_takes_no_calibration_of_cores_with_linux(
+    tmp_path: Path, engine: Literal["auto", "replay"]
+) -> None:
+    model, mine = model_of("microcontroller", tmp_path), slower(tmp_path)
+    request = ProfileRequest(model=model, device="nucleo-l4r5zi", engine=engine, calibration=mine)
+    with pytest.raises(UsageError, match="--calibration is for Linux devices: nucleo-l4r5zi is a microcontroller"):
         profile(request, RUNS / "microcontroller", no_builder(), Guard(io.BytesIO()))
 
 

@@ -13,6 +13,7 @@ import pytest
 from sandbox import rundir
 from sandbox.errors import DataFileError, UsageError
 from sandbox.image.build import ImageBuilder
+from sandbox.image.spec import load_lock
 from sandbox.image.store import Store
 from sandbox.metrics import Metric
 from sandbox.plan import ProfileRequest
@@ -219,3 +220,19 @@ def test_a_run_that_something_killed_is_not_kept(builder: ImageBuilder, tmp_path
     edit(run / "latency" / "outcome.json", lambda outcome: outcome.update(out_of_memory=True))
     cache.keep({"a": 1}, run)
     assert cache.find({"a": 1}) is not None, "the device's own limit is an answer"
+
+
+def test_wheels_that_were_resolved_anew_decide(builder: ImageBuilder) -> None:
+    """A wheel of one's own may be another one under the same version, once `images prune` has forgotten the first."""
+    request = replace(REQUEST, runtime="tflite-runtime@2.14.0+mine")
+    lock = load_lock("bookworm-arm64", builder.images)
+    folder = builder.store.directory / "derived"
+    folder.mkdir(parents=True)
+    path = folder / f"bookworm-arm64-{lock.digest[:16]}-tflite-runtime-2.14.0+mine.json"
+    keys = [run_key(request, builder)]
+    for sha256 in ("a" * 64, "b" * 64):
+        own = lock.wheels[0].model_copy(update={"sha256": sha256})
+        path.write_text(lock.model_copy(update={"wheels": (own, *lock.wheels)}).model_dump_json())
+        keys.append(run_key(request, builder))
+    assert len({str(key["image"]) for key in keys}) == 3
+    assert run_key(REQUEST, builder)["image"] == lock.digest

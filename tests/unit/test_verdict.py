@@ -148,6 +148,11 @@ def test_what_went_well() -> None:
     [
         (0, "", "ended with status 0 during allocate: it wrote nothing to stderr"),
         (1, "Traceback\nOSError: no space left\n", "ended with status 1 during allocate: OSError: no space left"),
+        (
+            1,
+            "Traceback (most recent call last):\n  File\nKeyError: 'x'\n",
+            "ended with status 1 during allocate: KeyError: 'x'",
+        ),
         (None, " \n", "ended with status None during allocate: it wrote nothing to stderr"),
     ],
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,16 @@ def test_modules_of_the_working_folder_are_not_taken_for_ours(folders: tuple[Pat
     assert not folders[0].exists()
 
 
+def wait_until_ignored(pid: int, numbers: Sequence[signal.Signals]) -> None:
+    wanted = sum(1 << number - 1 for number in numbers)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        (mask,) = re.findall(r"^SigIgn:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        if int(mask, 16) & wanted == wanted:
+            return
+        time.sleep(0.01)
+
+
 @pytest.mark.subprocess
 def test_signals_of_the_terminal_do_not_end_it(folders: tuple[Path, Path]) -> None:
     left, _released = folders
@@ -148,8 +159,9 @@ def test_signals_of_the_terminal_do_not_end_it(folders: tuple[Path, Path]) -> No
         assert running.stdin is not None
         running.stdin.write(order("+", "folder", left))
         running.stdin.flush()
-        time.sleep(0.5)  # it must have come to ignore them
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        wait_until_ignored(running.pid, numbers)
+        for number in numbers:
             running.send_signal(number)
         time.sleep(0.05)
         assert running.poll() is None

@@ -159,6 +159,20 @@ def test_a_good_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.subprocess
+def test_a_renode_whose_semihosting_opens_files_goes_without(tmp_path: Path) -> None:
+    run = engine(tmp_path, "newer").run(job(tmp_path), threading.Event())
+    assert (run.ended, run.passes) == ("stop", (("begin", 1239), ("end", 301242)))
+    assert run.differs[-1].startswith("what the program prints by semihosting is not seen")
+
+
+def test_times_have_no_exponent(tmp_path: Path) -> None:
+    made = job(tmp_path)
+    for seconds, text in ((0.00005, "0.00005"), (5, "5"), (2.5e6, "2500000")):
+        asked = dataclasses.replace(made, timeout_seconds=seconds)
+        assert f'emulation RunFor "{text}"' in script(asked, tmp_path, made.firmware.path)
+
+
+@pytest.mark.subprocess
 @pytest.mark.parametrize(
     ("way", "words"),
     [

@@ -79,7 +79,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcome(path: Path) -> ModelGraph | DataFileError:
     try:
         graph = read_model(path)
-        plan = plan_memory(graph, read_dataflow(graph, {}), runtime="ai-edge-litert", pointer_bytes=8)
+        plan = plan_memory(graph, read_dataflow(graph, {}), runtime="ai-edge-litert", architecture="arm64")
     except DataFileError as error:
         return error
     assert plan.open or (plan.activations_bytes or 0) >= 0

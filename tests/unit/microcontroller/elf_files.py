@@ -14,10 +14,10 @@ def vector_table(stack: int = RAM + 0x2000, reset: int = FLASH + 0x41) -> bytes:
     return struct.pack("<16I", stack, reset, *[FLASH + 0x45] * 5, *[0] * 9)
 
 
-def attributes(architecture: int = 13, *, fpu: int = 6, hard: bool = True) -> bytes:
+def attributes(architecture: int = 13, *, fpu: int = 6, hard: bool = True, profile: str = "M") -> bytes:
     """A section .ARM.attributes: Tag_CPU_name 5, Tag_CPU_arch 6, Tag_CPU_arch_profile 7, Tag_FP_arch 10,
     Tag_ABI_HardFP_use 27 (1: single only), Tag_ABI_VFP_args 28."""
-    tags = b"\x05MADE-UP\0" + bytes((6, architecture, 7, ord("M")))
+    tags = b"\x05MADE-UP\0" + bytes((6, architecture, 7, ord(profile)))
     if fpu:
         tags += bytes((10, fpu, 27, 1))
     if hard:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from sandbox.errors import DataFileError
 from sandbox.microcontroller.board import Cpu
 from sandbox.microcontroller.elf import parse_firmware, read_firmware
-from sandbox.microcontroller.firmware import layout, misfits
+from sandbox.microcontroller.firmware import layout, misfits, stack_outside
 from tests.firmware.boards import board
 from tests.unit.microcontroller.elf_files import EM_386, ET_REL, FLASH, RAM, attributes, elf_file, vector_table
 
@@ -71,6 +73,12 @@ def test_sections_outside_are_named() -> None:
         (b":020000040800F2\r\n", "is not an ELF file"),
         (elf_file(machine=EM_386), "is for another core: 32-bit little-endian 386"),
         (elf_file(kind=ET_REL), "an object file that was not linked yet"),
+        (elf_file(kind=3), "a position-independent program or a shared library"),
+        (elf_file(kind=4), "is a core dump"),
+        (elf_file(kind=0xFE00), "is of the kind 65024, no program"),
+        (elf_file()[:5] + b"\x02" + elf_file()[6:], "is for another core: 32-bit big-endian"),
+        (elf_file(build=attributes(10, profile="A")), "was compiled for an Arm application core (MADE-UP), not for a"),
+        (elf_file(build=attributes(10, profile="R")), "was compiled for an Arm real-time core"),
         (elf_file(table=bytes(64)), "has no vector table"),
         (elf_file(table=vector_table(reset=FLASH + 0x40)), "has no vector table"),
         (elf_file()[:60], "is damaged"),
@@ -83,6 +91,43 @@ def test_what_is_no_program_is_refused_in_one_line(content: bytes, words: str) -
     assert words in caught.value.message
     assert "\n" not in caught.value.message
     assert caught.value.hint
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "app.elf")
+    for path in (tmp_path / "app.elf", Path("/dev/zero"), tmp_path):
+        with pytest.raises(DataFileError, match="is not a regular file"):
+            read_firmware(path)
+
+
+def test_a_place_is_called_by_the_function_and_not_by_a_weak_alias() -> None:
+    weak, strong = 0x20, 0x10
+    symbols = [("Default_Handler", FLASH + 0x44, 4, 2), ("WWDG_IRQHandler", FLASH + 0x44, 4, 2)]
+    content = bytearray(elf_file(symbols=symbols))
+    info = content.index(struct.pack("<IIIB", 17, FLASH + 0x45, 4, strong | 2)) + 12
+    content[info] = weak | 2
+    assert parse_firmware(bytes(content), APP).place(FLASH + 0x46) == "Default_Handler+0x2"
+
+
+def test_stm32cubes_stack_reaches_down_to_its_heap() -> None:
+    """The linker script only checks that there is so much room; the stack begins at the end of the RAM."""
+    ends = [("_Min_Stack_Size", 0x400, 0, 0), ("_Min_Heap_Size", 0x200, 0, 0), ("_end", RAM + 0x1008, 0, 0)]
+    placed = layout(parse_firmware(elf_file(symbols=ends), APP), board())
+    assert placed.stack is not None
+    assert (placed.stack.start, placed.stack.end) == (RAM + 0x1008, RAM + 0x2000)
+    assert placed.stack_minimum == 0x400
+    assert placed.heap is not None
+    assert (placed.heap.size_bytes, placed.heap.source) == (0x200, "the linker's heap size")
+
+
+def test_a_stack_where_the_board_has_no_ram_is_named() -> None:
+    def told(stack: int) -> str | None:
+        return stack_outside(parse_firmware(elf_file(table=vector_table(stack=stack)), APP), board())
+
+    assert told(RAM + (128 << 10)) is None, "the first push goes below it"
+    assert told(RAM + (192 << 10)) == "the stack starts at 0x20030000, below which made-up has no RAM"
+    assert told(RAM) is not None
+    assert told(FLASH + 0x1000) is not None
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

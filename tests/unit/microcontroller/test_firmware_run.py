@@ -27,7 +27,7 @@ from sandbox.reports import firmware_terminal
 from tests import renew
 from tests.firmware.boards import QEMU, RENODE, board
 from tests.record_runs import RUNS
-from tests.unit.microcontroller.elf_files import FLASH, RAM, attributes, elf_file
+from tests.unit.microcontroller.elf_files import FLASH, RAM, attributes, elf_file, vector_table
 
 SYMBOLS = (
     ("main", FLASH + 0x40, 16, 2),
@@ -122,6 +122,12 @@ def test_a_good_run() -> None:
          "fault", "BusFault at main+0x4: access to where no memory is (PRECISERR), address 0x90000000"),
         (CHANGES(ended="lockup", pc=FLASH + 0x44, ram=None), "lockup", "a fault while it handled a fault, at main+0x4"),
         (CHANGES(ended="timeout", pc=FLASH + 0x40), "hang", "did not end within 5 s: it was in main"),
+        (CHANGES(ended="timeout", pc=FLASH + 0x40, exception=11), "hang", "it was in main, handling SVCall"),
+        (CHANGES(ended="timeout", pc=FLASH + 0x40, exception=22), "hang", "it was in main, handling interrupt 6"),
+        (CHANGES(ended="reset", pc=FLASH + 0x40), "reset", "it reset the core in main: the board would start again"),
+        (CHANGES(ended="reset", pc=FLASH + 0x40, exception=3), "reset", "in main, handling HardFault"),
+        (CHANGES(ended="fault", fault=Fault(exception=3, pc=FLASH + 0x40, stack_pointer=RAM + 0x1F00, cfsr=1 << 16)),
+         "fault", "undefined instruction (UNDEFINSTR)"),
         (CHANGES(ended="flood", pc=FLASH + 0x40), "flood", "it printed without end, in main"),
         (CHANGES(ended="abort", words="CPU abort"), "abort", "the emulator gave up: CPU abort, in an unknown place"),
         (CHANGES(strays=(Stray(pc=FLASH + 0x44, address=RAM + ROOM, size_bytes=4, store=True, times=3),)),
@@ -144,6 +150,32 @@ def test_a_fault_at_a_peripheral_that_the_emulator_lacks_is_not_held_against_the
     found = result(dataclasses.replace(GOOD, ended="fault", fault=fault))
     assert found.verdict.status == "unknown"
     assert "a peripheral that QEMU 7.2's netduinoplus2 has not" in found.verdict.reasons[0]
+
+
+def test_an_instruction_that_the_machine_lacks_is_not_held_against_the_program() -> None:
+    fault = Fault(exception=3, pc=FLASH + 0x44, stack_pointer=RAM + 0x1F00, cfsr=1 << 16)
+    found = result(dataclasses.replace(GOOD, ended="fault", fault=fault, lacks="those of FPv5"))
+    assert found.verdict.status == "unknown"
+    assert found.verdict.fix == "use --engine renode, or leave that part out"
+    zero = dataclasses.replace(fault, cfsr=1 << 25)
+    assert (
+        result(dataclasses.replace(GOOD, ended="fault", fault=zero, lacks="those of FPv5")).verdict.status != "unknown"
+    )
+
+
+def test_a_stack_outside_of_the_ram_is_seen_without_a_run() -> None:
+    found = result(content=elf_file(table=vector_table(stack=RAM + (192 << 10))))
+    assert found.verdict.reasons == ("memory: the stack starts at 0x20030000, below which made-up has no RAM",)
+    assert found.run is None
+
+
+def test_more_stack_than_is_kept_free_is_a_warning() -> None:
+    symbols = (*SYMBOLS[:-2], ("_Min_Stack_Size", 0x400, 0, 0))
+    found = result(dataclasses.replace(GOOD, ram=painted(0x600)), content=elf_file(symbols=symbols))
+    assert found.verdict.reasons == (
+        "memory: the stack used 1536 bytes, and the linker script keeps only 1024 free for it",
+    )
+    assert found.verdict.status == "marginal"
 
 
 def test_a_refused_program_is_unknown_and_names_the_other_engine() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sandbox.errors import DataFileError, UsageError
 from sandbox.microcontroller.archive import archive_members
 from sandbox.microcontroller.board import Cpu
-from sandbox.microcontroller.tflm import find_library, parse_operators, remember, remembered
+from sandbox.microcontroller.tflm import files_in, find_library, parse_operators, remember, remembered
 from tests.unit.microcontroller.elf_files import EM_386, attributes, elf_file
 
 HEADERS = Path(__file__).parents[2] / "firmware" / "stand_in_tflm" / "include"
@@ -28,6 +28,7 @@ def archive(*members: tuple[str, bytes]) -> bytes:
 
 
 def folder(tmp_path: Path, content: bytes | None) -> Path:
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "include").symlink_to(HEADERS)
     for header in HEADERS.rglob("*.h"):
         copy = tmp_path / "headers" / header.relative_to(HEADERS)
@@ -49,6 +50,19 @@ def test_a_library_is_described(tmp_path: Path) -> None:
     assert found.lacking == ("TILE", "SPLIT")
     assert found.log_has_arguments
     assert len(found.version) == len("library ") + 12
+
+
+def test_links_to_folders_are_followed_and_go_round_at_most_once(tmp_path: Path) -> None:
+    there = folder(tmp_path / "there", library(attributes(13)))
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "include").symlink_to(there / "headers")
+    (here / "again").symlink_to(there)
+    (here / "up").symlink_to(tmp_path)
+    found = find_library(here, M4)
+    assert found.includes == (here / "include",)
+    assert found.archive == here / "again" / "libtflm.a"
+    assert len(files_in(here)) < 100
 
 
 def test_cmsis_nn_is_seen_by_its_functions(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.engines.qemu_system import MACHINES
+from sandbox.engines.qemu_machines import MACHINES
 from sandbox.errors import HostError
 from sandbox.microcontroller.board import Cpu
 from sandbox.microcontroller.tflm import Operator

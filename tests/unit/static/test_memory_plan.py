@@ -21,10 +21,11 @@ def plan(
     path: Path,
     runtime: str = "tflite-runtime",
     shapes: dict[str, tuple[int, ...]] | None = None,
+    version: str = "",
 ) -> MemoryPlan:
     graph = read_model(path)
     flows = read_dataflow(graph, shapes or {})
-    return plan_memory(graph, flows, runtime=runtime, pointer_bytes=8)
+    return plan_memory(graph, flows, runtime=runtime, architecture="arm64", version=version)
 
 
 def written(folder: Path, name: str) -> Path:
@@ -72,6 +73,17 @@ def test_onnx_shapes_are_inferred() -> None:
     # input and, from the first pointwise convolution on, 8 and 16 channels of 64 × 64 in float
     assert found.activations_bytes == 4 * (3 * 128 * 128 + (8 + 16) * 64 * 64)
     assert len(found.steps) == len(read_model(EXAMPLE_ONNX).operators)
+
+
+def test_copies_of_onnx_weights_count_once_the_larger_way(tmp_path: Path) -> None:
+    matrices = written(tmp_path, "perceptron_1024.onnx")
+    newer, older = (parts(plan(matrices, "onnxruntime", version=version)) for version in ("1.31.1", "1.19.2"))
+    assert (newer["largest weight"], newer["packed weights"]) == (4 * 1024 * 1024, 0)
+    assert (older["largest weight"], older["packed weights"]) == (0, 4 * (4 * 1024 * 1024 + 1024 * 10))
+    convolutions = written(tmp_path, "resnet18_128.onnx")
+    newer, older = (parts(plan(convolutions, "onnxruntime", version=version)) for version in ("1.31.1", "1.19.2"))
+    assert newer == older
+    assert newer["largest weight"] == 4 * 512 * 512 * 3 * 3
 
 
 def test_a_batch_scales_the_activations(tmp_path: Path) -> None:

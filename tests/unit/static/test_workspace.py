@@ -6,9 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from sandbox.compatibility.operator_tables import TfliteTable, load_table
 from sandbox.graph.dataflow import Dataflow
+from sandbox.resources import data_directory
 from sandbox.static.workspace import workspaces
 from tests.unit.static.flows import flow, value
+
+TABLES = data_directory("compatibility") / "operators"
 
 
 def conv(
@@ -26,8 +30,8 @@ def conv(
     return replace(made, steps=(step,))
 
 
-def needs(made: Dataflow, runtime: str, pointer_bytes: int = 8) -> dict[str, int]:
-    return {each.kind: each.size_bytes for each in workspaces(made, runtime, pointer_bytes=pointer_bytes)}
+def needs(made: Dataflow, runtime: str, architecture: str = "arm64") -> dict[str, int]:
+    return {each.kind: each.size_bytes for each in workspaces(made, runtime, architecture=architecture)}
 
 
 INT8 = {"unpacked weights", "gemm blocks"}
@@ -35,7 +39,7 @@ INT8 = {"unpacked weights", "gemm blocks"}
 
 
 def test_im2col_lays_every_window_out() -> None:
-    found = [each for each in workspaces(conv(), "tflite-runtime", pointer_bytes=8) if each.kind not in INT8]
+    found = [each for each in workspaces(conv(), "tflite-runtime", architecture="arm64") if each.kind not in INT8]
     assert [(each.kind, each.size_bytes, each.in_arena) for each in found] == [("im2col", 10 * 10 * 3 * 3 * 4, True)]
 
 
@@ -55,7 +59,7 @@ def test_8_bit_kernels_allocate_by_themselves() -> None:
     found = needs(conv(), "tflite-runtime")
     assert {kind: found[kind] for kind in INT8} == {"unpacked weights": 2 * 8 * 3 * 3 * 4, "gemm blocks": 16384}
     assert not INT8 & set(needs(conv(dtype="float32"), "tflite-runtime"))
-    older = workspaces(conv(), "tflite-runtime", pointer_bytes=8, version="2.11.0")
+    older = workspaces(conv(), "tflite-runtime", architecture="arm64", version="2.11.0")
     assert {each.kind for each in older} == {"im2col"}
     values = [value("in", 1, 4, dtype="int8"), value("w", 8, 4, dtype="int8", constant=True)]
     dense = flow([*values, value("out", 1, 8, dtype="int8")], ["FULLY_CONNECTED in w -> out"])
@@ -65,7 +69,12 @@ def test_8_bit_kernels_allocate_by_themselves() -> None:
 def test_xnnpack_copies_weights_and_keeps_a_pointer_to_every_row_of_a_window() -> None:
     found = needs(conv(dtype="float32"), "tflite-runtime")
     assert found == {"packed weights": 8 * 9 * 4 * 4 + 8 * 4, "indirection buffer": 100 * 9 * 8}
-    assert needs(conv(dtype="float32"), "tflite-runtime", pointer_bytes=4)["indirection buffer"] == 100 * 9 * 4
+
+
+def test_a_32_bit_build_has_no_xnnpack_so_floats_take_what_the_own_kernels_take() -> None:
+    assert needs(conv(dtype="float32"), "tflite-runtime", architecture="armhf") == {"im2col": 10 * 10 * 3 * 3 * 4 * 4}
+    depthwise = conv("DEPTHWISE_CONV_2D", dtype="float32")
+    assert needs(depthwise, "tflite-runtime", architecture="armhf") == {}
 
 
 def test_quantised_convolutions_go_to_xnnpack_in_the_newer_runtime_only() -> None:
@@ -101,3 +110,15 @@ def test_odd_graphs_do_no_harm() -> None:
     values = [value("in", 1), value("out", 1)]
     for step in ("CONV_2D in -> out", "CONV_2D _ _ -> out", "CONV_2D in -> _", "CONV_2D in in ->"):
         assert needs(flow(values, [step]), "tflite-runtime") in ({}, {"packed weights": 0})
+
+
+@pytest.mark.parametrize("build", sorted(path.stem for path in TABLES.glob("*lite*.json")))
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_xnnpack_takes_what_the_build_was_seen_to_delegate(build: str, dtype: str, kind: str) -> None:
+    runtime, version, architecture = build.rsplit("-", 2)
+    table = load_table(runtime, version, architecture, TABLES.parent)
+    assert isinstance(table, TfliteTable)
+    seen = next(each for each in table.operators if each.type == kind).dtypes[dtype]
+    found = workspaces(conv(kind, dtype=dtype), runtime, architecture=architecture, version=version)
+    assert ("packed weights" in {each.kind for each in found}) == (seen == "delegated")
