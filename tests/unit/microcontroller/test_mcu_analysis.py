@@ -113,7 +113,7 @@ def test_what_tflm_says_of_too_small_an_arena(tmp_path: Path) -> None:
     """People met these words on the board; and what TFLM reports may be less than it needs (tflite-micro #2738)."""
     said = "Failed to allocate tail memory. Requested: 24,\n available 16, missing: 8"
     figures = {"enough": 262144, "minimum": 169040, "total": 160000, "head": 122032, "tail": 37968, "refusal": said}
-    ran = {**RAN, "runtime": {**RAN["runtime"], "arena": figures}}
+    ran = {**RAN, "runtime": {"python": "3.11.2", "numpy": "1.24.2", "arena": figures}}
     reason = the(analyse(folder(tmp_path, ran, board="nucleo-f446re")), "memory").reason
     assert "of too small an arena TFLM says: Failed to allocate tail memory. Requested: 24, available 16" in reason
     assert "do not size it by what TFLM reports to have used: that is 160 kB on this host" in reason
