@@ -30,7 +30,7 @@ from tests import zoo
 from .models import EXAMPLE
 
 SPECS = data_directory("device_specs")
-RAN = {
+RAN: dict[str, Any] = {
     "schema": 1,
     "runtime": {
         "python": "3.11.2",
