@@ -188,9 +188,10 @@ def _operators(result: Result) -> Iterator[Text]:
         why = "see the verdict" if told else clean(detail or "not in this build")
         yield row("missing", f"{clean(kind)}: {why}", style="red")
     if found := result.compatibility:
-        fallbacks = [each for each in found.operators if each.status == "fallback"]
+        fallbacks = [each for each in found.operators if each.status == "fallback" and each.cost is not None]
         if words := cost_words(fallbacks):
-            yield row("slower", clean(f"{len(fallbacks)} in {words}"))
+            costed = sum(isinstance(each.instructions, Metric) for each in fallbacks)
+            yield row("slower", clean(f"{costed} in {words}"))
     if result.ops_unavailable and ran:
         yield row("note", clean(result.ops_unavailable))
     yield from _slowest(result.ops)
