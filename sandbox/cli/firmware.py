@@ -28,6 +28,22 @@ if TYPE_CHECKING:
     from sandbox.microcontroller.firmware_result import FirmwareResult
 
 
+FIRMWARE_OPTIONS = frozenset(
+    {"firmware", "model", "device", "engine", "renode", "begin", "end", "timeout", "format_", "output", "run_dir"}
+    | {"fresh", "mirror", "quiet", "verbose"}
+)
+"""Parameters of ``profile`` that have a meaning with ``--firmware``; such a run is always made anew."""
+
+
+def refuse_other_options(context: typer.Context, served: frozenset[str]) -> None:
+    """Raise `UsageError` for an option that was given and would do nothing."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in served and source is not None and source.name == "COMMANDLINE":
+            flag = (parameter.secondary_opts or parameter.opts)[0]
+            raise UsageError(f"{flag} is for a model's profile", hint="leave it away with --firmware")
+
+
 def profile_firmware(
     firmware: Path,
     *,

@@ -28,7 +28,7 @@ from .common import (
     run_folder,
     write_report,
 )
-from .firmware import profile_firmware, tflm_folder
+from .firmware import FIRMWARE_OPTIONS, profile_firmware, refuse_other_options, tflm_folder
 from .options import (
     BaselineOption,
     DeviceOption,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 
 def profile(
+    context: typer.Context,
     model: Annotated[
         Path | None, typer.Argument(help="A .tflite or .onnx file. Optional with --firmware.", show_default=False)
     ] = None,
@@ -132,10 +133,7 @@ def profile(
     Example: edge-sandbox profile examples/mobilenet_v1_0.25_128_int8.tflite --device rpi4b
     """
     if firmware is not None:
-        if dry_run:
-            raise UsageError("--dry-run shows the plan of a model's profile", hint="leave it away with --firmware")
-        if calibration is not None:
-            raise UsageError("--calibration is for a model's profile", hint="leave it away with --firmware")
+        refuse_other_options(context, FIRMWARE_OPTIONS)
         profile_firmware(
             firmware,
             model=model,
@@ -151,6 +149,8 @@ def profile(
             mirror=mirror,
             quiet=quiet,
         )
+    if begin is not None or end is not None:
+        raise UsageError("--begin and --end are symbols of a program of your own", hint="name it with --firmware")
     if model is None:
         raise UsageError("no model was named", hint="edge-sandbox profile MODEL --device ID")
     from sandbox import kept  # noqa: PLC0415

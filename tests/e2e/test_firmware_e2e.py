@@ -39,6 +39,8 @@ def test_a_program_of_ones_own(tmp_path: Path) -> None:
         (("--firmware", PROJECT / "README.md", "--device", BOARD), 3, "README.md is not an ELF file"),
         (("--firmware", "nothing.elf", "--device", BOARD), 3, "nothing.elf: No such file"),
         (("--firmware", "app.elf", "--device", "rpi4b"), 2, "--firmware is for microcontrollers, and rpi4b is none"),
+        (("--firmware", "app.elf", "--device", BOARD, "--no-delegates"), 2, "--no-delegates is for a model's profile"),
+        ((EXAMPLE_TFLITE, "--device", BOARD, "--begin", "main"), 2, "symbols of a program of your own"),
         (("--device", BOARD), 2, "no model was named"),
         ((EXAMPLE_TFLITE, "--device", "rpi4b", "--tflm", "."), 2, "--tflm is for microcontrollers"),
         ((EXAMPLE_TFLITE, "--device", "rpi4b", "--engine", "renode"), 2, "--engine renode is for microcontrollers"),
