@@ -17,6 +17,7 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
+from . import kept
 from .comparison import Cell, Comparison, Hardware, comparison
 from .device import DeviceSpec, load_device
 from .engines.guard import Guard
@@ -26,11 +27,10 @@ from .image.build import ImageBuilder
 from .microcontroller.board import Microcontroller, is_microcontroller, load_board
 from .microcontroller.host import IMAGE as TFLM
 from .microcontroller.host import RUNTIME
-from .pipeline import profile
 from .plan import ProfileRequest
 from .resources import data_directory
 from .result import Result, Tool
-from .run_cache import RunCache, run_key, runtime_of
+from .run_cache import run_key, runtime_of
 
 Device = DeviceSpec | Microcontroller
 
@@ -70,7 +70,6 @@ def compare(
     ``fresh``: run all, and keep the new runs in place of the old. Raises `UsageError` and `DataFileError` for models
     and devices that cannot be read; and when no cell at all gave a result, what stopped the first.
     """
-    cache = RunCache(builder.store)
     for model in dict.fromkeys(axes.models):
         read_model(model)
     devices = {name: _load(name) for name in axes.devices}
@@ -79,16 +78,15 @@ def compare(
     missing: list[_Missing] = []
     for number, request in enumerate(requests, start=1):
         try:
-            key = run_key(request, builder)  # refuses what cannot be run, also with ``fresh``
-            kept = None if fresh else cache.find(key)
-            if kept is None:
+            run_key(request, builder)  # refuses what cannot be run
+            result = None if fresh else kept.find(request, builder)
+            if result is None:
                 missing.append(_Missing(number=number, request=request))
             else:
-                result = cache.result(kept, request)
                 found[number] = _cell(number, request, devices[request.device], result, cached=True)
         except SandboxError as error:
             found[number] = error
-    found |= _run_all(missing, devices, cache, builder, protector)
+    found |= _run_all(missing, devices, builder, protector)
     errors = [cell for cell in found.values() if isinstance(cell, SandboxError)]
     if len(errors) == len(requests):
         raise errors[0]
@@ -106,7 +104,7 @@ def _of_its_kind(request: ProfileRequest, device: Device) -> ProfileRequest:
 
 
 def _run_all(
-    missing: list[_Missing], devices: Mapping[str, Device], cache: RunCache, builder: ImageBuilder, protector: Guard
+    missing: list[_Missing], devices: Mapping[str, Device], builder: ImageBuilder, protector: Guard
 ) -> dict[int, Cell | SandboxError]:
     """Run cells side by side, as many at once as there are processors: of a run's jobs, the heap profile takes most
     of the time, and it has one thread."""
@@ -117,8 +115,7 @@ def _run_all(
 
     def run(cell: _Missing) -> Cell:
         with _temporary(protector) as folder:
-            result = profile(cell.request, folder, builder, protector, cancel)
-            cache.keep(run_key(cell.request, builder), folder)
+            result = kept.profile(cell.request, folder, builder, protector, cancel, fresh=True)
         return _cell(cell.number, cell.request, devices[cell.request.device], result, cached=False)
 
     with (

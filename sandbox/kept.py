@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
+from typing import Any
 
 from . import pipeline
 from .engines.guard import Guard
@@ -31,21 +32,34 @@ def profile(
     ``fresh``: run anyway, and keep the new run in place of the old. What is timed on this host's own core is always run
     anew, and what a Renode or a compiler of this host has a share in: their versions are not known.
     """
-    if request.engine in {"replay", "renode"} or request.tflm is not None:
-        return pipeline.profile(request, run_dir, builder, protector, cancel)
     if request.calibration is not None and is_microcontroller(request.device, data_directory("device_specs")):
         return pipeline.profile(request, run_dir, builder, protector, cancel)  # refuses it
-    cache, key = RunCache(builder.store), run_key(request, builder)
-    if key["options"]["engine"] == "native":
-        return pipeline.profile(request, run_dir, builder, protector, cancel)
-    kept = None if fresh else cache.find(key)
-    if kept is not None:
-        with contextlib.suppress(DataFileError):  # files of it are gone: it is made again
-            return cache.result(kept, request)
+    if not fresh and (found := find(request, builder)) is not None:
+        return found
     result = pipeline.profile(request, run_dir, builder, protector, cancel)
-    if result.microcontroller is None or result.verdict.status != "unknown":  # unknown: this host could not run TFLM
+    key = _key(request, builder)
+    # unknown: this host could not run TFLM
+    if key is not None and (result.microcontroller is None or result.verdict.status != "unknown"):
         try:
-            cache.keep(run_key(request, builder), run_dir)
+            RunCache(builder.store).keep(key, run_dir)
         except HostError as error:
             builder.progress.warn(f"the run is not kept: {error.message}")
     return result
+
+
+def find(request: ProfileRequest, builder: ImageBuilder) -> Result | None:
+    """The result of the very same run, if it was kept and is whole."""
+    cache, key = RunCache(builder.store), _key(request, builder)
+    kept = None if key is None else cache.find(key)
+    if kept is not None:
+        with contextlib.suppress(DataFileError):  # files of it are gone: it is made again
+            return cache.result(kept, request)
+    return None
+
+
+def _key(request: ProfileRequest, builder: ImageBuilder) -> dict[str, Any] | None:
+    """Of a run that may be kept; None for the others."""
+    if request.engine in {"replay", "renode"} or request.tflm is not None:
+        return None
+    key = run_key(request, builder)
+    return None if key["options"]["engine"] == "native" else key

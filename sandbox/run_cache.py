@@ -119,7 +119,7 @@ class RunCache:
         outcomes = [rundir.read_outcome(path.parent) for path in run_dir.glob(f"*/{rundir.OUTCOME}")]
         if any(each.timed_out or (each.signal == signal.SIGKILL and not each.out_of_memory) for each in outcomes):
             return
-        with self._store.fresh(self._folder(key)) as work:
+        with self._store.exclusive("runs"), self._store.fresh(self._folder(key)) as work:
             _copy_plain(run_dir, work)
             (work / rundir.CALIBRATION).unlink(missing_ok=True)  # of the request that made the run, not of the run
             (work / _KEY).write_text(_canonical(key), encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import compare as module
+from sandbox import pipeline
 from sandbox.analysis import analyse
 from sandbox.compare import Axes, compare
 from sandbox.engines.base import Cancelled
@@ -60,7 +60,7 @@ def use(
     run: str = "missing_operator",
 ) -> Ran:
     ran = Ran(before, run)
-    monkeypatch.setattr(module, "profile", ran)
+    monkeypatch.setattr(pipeline, "profile", ran)
     return ran
 
 
@@ -140,7 +140,7 @@ def test_an_interruption_ends_what_runs(builder: ImageBuilder, monkeypatch: pyte
         assert started.wait(10)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "profile", fake)
+    monkeypatch.setattr(pipeline, "profile", fake)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with pytest.raises(KeyboardInterrupt):
         compare(BASE, axes("rpi4b", "rpi5"), builder, GUARD)
