@@ -59,7 +59,7 @@ def options(
 ) -> None:
     """Options that come before the command."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[_handler()])
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry
     logging.getLogger("docker").setLevel(logging.WARNING)
 
 

@@ -30,6 +30,9 @@ _COMMENT = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
 _DEBIAN_ARCHIVE = re.compile(r"/debian(-security)?/?$")
 _SNAPSHOT = re.compile(r"(https?://\S+?)/archive/debian(?:-security)?/\d{8}T\d{6}Z")
 _CONNECT_SECONDS, _READ_SECONDS = 15, 60
+_RETRIES = 3
+"""A mirror may drop one of a hundred connections: it is asked again, three times within two seconds."""
+_BUSY = (429, 500, 502, 503, 504)
 _MIRROR_HINT = (
     "set EDGE_SANDBOX_MIRROR to the address or folder of a Debian mirror (its root, the folder that holds pool/)"
 )
@@ -120,9 +123,22 @@ def _fetch(deb: LockedDeb, resolved: str, sources: Sources, downloads: Downloads
 
 def _read(address: str) -> bytes:
     if address.startswith(("http:", "https:")):
-        import requests  # noqa: PLC0415  # slow to import, and needed only when something must be downloaded
+        # slow to import, and needed only when something must be downloaded
+        import requests  # noqa: PLC0415
+        from requests.adapters import HTTPAdapter  # noqa: PLC0415
+        from urllib3 import Retry  # noqa: PLC0415
 
-        response = requests.get(address, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+        again = Retry(
+            total=_RETRIES,
+            backoff_factor=0.3,
+            status_forcelist=_BUSY,
+            respect_retry_after_header=False,
+            raise_on_status=False,
+        )
+        with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(max_retries=again))
+            response = session.get(address, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
         response.raise_for_status()
         return response.content
     return Path(unquote(urlsplit(address).path) if _is_address(address) else address).read_bytes()

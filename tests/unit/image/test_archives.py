@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -209,6 +211,33 @@ def test_a_package_that_no_mirror_has(tmp_path: Path) -> None:
         fetch([DEB, locked_deb("zlib1g", b"z")], Sources(mirrors=(str(tmp_path),)), tmp_path / "cache")
     assert "No such file or directory" in caught.value.message
     assert "EDGE_SANDBOX_SNAPSHOT" in str(caught.value.hint)
+
+
+class Unsteady(BaseHTTPRequestHandler):
+    """A mirror that drops the first connection, is busy for the second, and has what the third asks for."""
+
+    asked = 0
+
+    def do_GET(self) -> None:  # its base's name
+        type(self).asked += 1
+        if self.asked == 1:
+            self.close_connection = True
+            return
+        self.send_response(503 if self.asked == 2 else 200)
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+def test_a_mirror_that_drops_a_connection_is_asked_again(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Unsteady) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}/debian"
+        assert fetch([DEB], Sources(mirrors=(root,)), tmp_path / "cache").has(DEB.sha256)
+        server.shutdown()
+    assert Unsteady.asked == 3
 
 
 def test_an_unreachable_address_is_named_without_its_password(tmp_path: Path) -> None:
