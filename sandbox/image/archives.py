@@ -31,7 +31,7 @@ _DEBIAN_ARCHIVE = re.compile(r"/debian(-security)?/?$")
 _SNAPSHOT = re.compile(r"(https?://\S+?)/archive/debian(?:-security)?/\d{8}T\d{6}Z")
 _CONNECT_SECONDS, _READ_SECONDS = 15, 60
 _RETRIES = 3
-"""A mirror may drop one of a hundred connections: it is asked again, three times within two seconds."""
+"""A mirror may drop one of a hundred connections or be busy: it is asked again, three times within two seconds."""
 _BUSY = (429, 500, 502, 503, 504)
 _MIRROR_HINT = (
     "set EDGE_SANDBOX_MIRROR to the address or folder of a Debian mirror (its root, the folder that holds pool/)"
@@ -130,6 +130,7 @@ def _read(address: str) -> bytes:
 
         again = Retry(
             total=_RETRIES,
+            connect=1,  # at once: who has no network is not to wait
             backoff_factor=0.3,
             status_forcelist=_BUSY,
             respect_retry_after_header=False,
