@@ -196,6 +196,7 @@ def test_a_full_disk(downloads_only: Path) -> None:
 @pytest.mark.engine("local")
 @pytest.mark.parametrize("command", [("profile", "--fresh"), ("ceiling",)], ids=["profile", "ceiling"])
 def test_a_disk_too_small_for_the_run(command: tuple[str, ...], tmp_path: Path) -> None:
+    assert edge_sandbox("profile", EXAMPLE_TFLITE, "--device", "rpi4b", "--dry-run").returncode == 0  # builds the image
     words = (*command, str(EXAMPLE_TFLITE), "--device", "rpi4b", "--quiet")
     done = subprocess.run(
         ["/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh", str(COMMAND), *words],
