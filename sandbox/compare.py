@@ -30,7 +30,7 @@ from .microcontroller.host import RUNTIME
 from .plan import ProfileRequest
 from .resources import data_directory
 from .result import Result, Tool
-from .run_cache import run_key, runtime_of
+from .run_cache import runtime_of
 
 Device = DeviceSpec | Microcontroller
 
@@ -78,9 +78,8 @@ def compare(
     missing: list[_Missing] = []
     for number, request in enumerate(requests, start=1):
         try:
-            run_key(request, builder)  # refuses what cannot be run
-            result = None if fresh else kept.find(request, builder)
-            if result is None:
+            result = kept.find(request, builder)  # refuses what cannot be run, also with ``fresh``
+            if fresh or result is None:
                 missing.append(_Missing(number=number, request=request))
             else:
                 found[number] = _cell(number, request, devices[request.device], result, cached=True)

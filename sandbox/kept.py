@@ -11,9 +11,7 @@ from . import pipeline
 from .engines.guard import Guard
 from .errors import DataFileError, HostError
 from .image.build import ImageBuilder
-from .microcontroller.board import is_microcontroller
 from .plan import ProfileRequest
-from .resources import data_directory
 from .result import Result
 from .run_cache import RunCache, run_key
 
@@ -32,8 +30,6 @@ def profile(
     ``fresh``: run anyway, and keep the new run in place of the old. What is timed on this host's own core is always run
     anew, and what a Renode or a compiler of this host has a share in: their versions are not known.
     """
-    if request.calibration is not None and is_microcontroller(request.device, data_directory("device_specs")):
-        return pipeline.profile(request, run_dir, builder, protector, cancel)  # refuses it
     if not fresh and (found := find(request, builder)) is not None:
         return found
     result = pipeline.profile(request, run_dir, builder, protector, cancel)
@@ -48,7 +44,10 @@ def profile(
 
 
 def find(request: ProfileRequest, builder: ImageBuilder) -> Result | None:
-    """The result of the very same run, if it was kept and is whole."""
+    """The result of the very same run, if it was kept and is whole.
+
+    Raises `UsageError` and `DataFileError` for a request that cannot be run, as far as that is seen without running it.
+    """
     cache, key = RunCache(builder.store), _key(request, builder)
     kept = None if key is None else cache.find(key)
     if kept is not None:

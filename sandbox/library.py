@@ -55,8 +55,8 @@ def profile(
     """Run a model on an emulated device, as ``edge-sandbox profile`` does, and return the result document.
 
     Sizes and times are texts with a unit: ``memory="256M"``, ``latency_budget="50ms"``. ``calibration``: the file of
-    your own board's, to use instead of the shipped ones. The very same run is not made
-    twice, unless ``fresh``. ``run_dir``: where to keep a new run, or with ``engine="replay"`` the run to judge again.
+    your own board's, to use instead of the shipped ones. The very same run is not made twice, unless ``fresh``.
+    ``run_dir``: where to keep a new run, or with ``engine="replay"`` the run to judge again.
     ``parity``: compare the outputs with this host's build and with reference kernels; ``parity_operators``: and name
     the first operator that departs; ``parity_reference``: right outputs, as .npz.
     Raises `UsageError`, `DataFileError`, `HostError`.

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from sandbox.errors import DataFileError
+from sandbox.json_file import read_document
 
 _HINT = "make it again: python -m tests.record_builds"
 
@@ -139,13 +139,4 @@ def load_index(runtime: str, directory: Path) -> IndexFacts | None:
 
 
 def _load(path: Path, kind: type[_Facts]) -> _Facts | None:
-    if not path.is_file():
-        return None
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        where = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
-        raise DataFileError(f"{path}: {where}", hint=_HINT) from error
+    return read_document(path, kind, _HINT) if path.is_file() else None

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sandbox.errors import DataFileError
+from sandbox.json_file import read_document
 
 from .board import Core
 from .outcome import Kernels
@@ -78,15 +78,4 @@ class Builds(_Frozen):
 def read_builds(directory: Path) -> Builds:
     """What a calibration folder has of them, none without the file. Raises `DataFileError` for a damaged one."""
     path = directory / FILE
-    if not path.is_file():
-        return Builds()
-    try:
-        return Builds.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataFileError(
-            f"{path}: {where}: {first['msg']}", hint="record it again: docs/microcontrollers.md"
-        ) from error
-    except OSError as error:
-        raise DataFileError(f"{path}: {error.strerror}", hint="make it readable") from error
+    return read_document(path, Builds, "record it again: docs/microcontrollers.md") if path.is_file() else Builds()
