@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,6 @@ from playwright.sync_api import Browser
 from sandbox.comparison import comparison
 from sandbox.reports import compare_html
 from sandbox.result import Tool
-from tests import browser
 from tests.browser import DESK, PHONE, Opened, opened
 from tests.unit.comparisons import cell
 from tests.unit.reports.documents import HOSTILE, hostile, hostile_microcontroller
@@ -23,12 +21,6 @@ from .kept_runs import ENGINE, keep
 pytestmark = [pytest.mark.browser, pytest.mark.subprocess, pytest.mark.timeout(300)]
 
 KEPT = {"rpi4b": "calibrated", "rpi5": "ready", "rpi-zero-2w": "out_of_memory", "rpi3b": "missing_operator"}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser.started() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

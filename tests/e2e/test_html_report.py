@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser
 
 from sandbox.reports import html
-from tests import browser
 from tests.browser import DESK, PHONE, Opened, opened
 from tests.record_runs import RECORDINGS, RUNS
 from tests.unit.recorded import microcontroller
@@ -23,12 +21,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.subprocess, pytest.mark.timeout(3
 
 MADE = {"whole": whole, "bare": bare, "microcontroller": microcontroller, "hostile": hostile}
 MADE["hostile_microcontroller"] = hostile_microcontroller
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser.started() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
